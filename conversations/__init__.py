@@ -1,0 +1,1 @@
+"""The log: conversations, pictures and templates. The only package that imports sqlalchemy."""
