@@ -1,0 +1,77 @@
+"""What the page says to a worker and hears from it: plain frozen values, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from conversations.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question with everything before it.
+
+    `messages` alternate user and assistant and end with the user's. `model` "" means whatever the worker serves first.
+    `system_prompt` None means the template's own. `seed` None lets the worker draw one. `stop` are texts to end at,
+    beside the template's own.
+    """
+
+    messages: tuple[Message, ...]
+    model: str = ""
+    system_prompt: str | None = None
+    temperature: float = 0.2
+    top_p: float = 0.7
+    max_new_tokens: int = 512
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What the worker is doing. `position` is the place in the queue (1 = next), 0 when not queued."""
+
+    phase: Literal["queued", "reading", "answering"]
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Nothing came for a moment, but the call is alive: a chance to notice Stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is whole. Counts are None where the server does not tell them."""
+
+    reason: Literal["stop", "length"]
+    num_prompt_tokens: int | None = None
+    num_completion_tokens: int | None = None
+
+
+WorkerEvent = Phase | Heartbeat | Piece | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHealth:
+    """What a worker says about itself. A server without our /health is "ready" once it lists a model.
+
+    `fraction` of the loading done, 0 to 1; `reason` why it failed; `template`, `system` (the template's own system
+    prompt), `context_tokens` and `about` (one sentence on what the model knows) are None where the server does not tell.
+    """
+
+    state: Literal["loading", "ready", "failed"]
+    fraction: float = 1.0
+    reason: str | None = None
+    model: str = ""
+    template: str | None = None
+    system: str | None = None
+    context_tokens: int | None = None
+    about: str | None = None
