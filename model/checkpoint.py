@@ -1,0 +1,270 @@
+"""Weights on disk: what a checkpoint folder holds, how it is written and read.
+
+A folder is the transformers layout (config.json, model.safetensors or its shards, tokenizer.json) with our own keys in
+config.json: `projector_type`, `template`, `pixels` and `about`. config.json is read here and not by AutoConfig: old LLaVA
+checkpoints also say `model_type: llava` and would be read silently as something else. Pickled weights are never opened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from conversations.template import TEMPLATES, Template
+
+from .llava import Llava
+from .pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
+from .projector import PROJECTOR_TYPES
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+OnProgress = Callable[[float], None]
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be read or written. The message names the file, what was expected and the remedy."""
+
+
+class CheckpointNotFound(CheckpointError):
+    """The folder, or a file that must be in it, is not there."""
+
+
+class CheckpointFormatError(CheckpointError):
+    """A file is there but holds something else than it should."""
+
+
+class UnsupportedCheckpoint(CheckpointError):
+    """A checkpoint of a kind that this program does not read."""
+
+
+class DeviceError(CheckpointError):
+    """The asked device or number format is not to be had on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A checkpoint, ready to be asked."""
+
+    name: str  # the folder's name
+    model: Llava  # in eval mode, on its device
+    tokenizer: PreTrainedTokenizerFast
+    template: Template
+    num_patches: int  # image tokens a picture
+    image_token_id: int
+    context_tokens: int  # prompt and answer together
+    about: str  # one sentence on what the model knows; may be empty
+    pixels: PixelConfig
+    image_wrap: tuple[str, str] | None = None  # special tokens around a picture (mm_use_im_start_end)
+
+
+def save(folder: Path, model: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write weights, config and tokenizer. The config must already name projector_type, template and pixels."""
+    config = model.config.to_dict()
+    _own_keys(folder / "config.json", config, template=None)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if config["projector_type"] == "mlp2x_gelu":
+        # Other programs choose their class by this name, and theirs reads the MLP.
+        path = folder / "config.json"
+        written = json.loads(path.read_text(encoding="utf-8"))
+        written["architectures"] = ["LlavaForConditionalGeneration"]
+        path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(
+    folder: Path,
+    *,
+    dtype: str = "float32",
+    device: str = "auto",
+    template: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> LoadedModel:
+    """Read a checkpoint folder. `template` overrides the one that the config names. `on_progress` gets 0..1.
+
+    Raises CheckpointError.
+    """
+    report = on_progress or (lambda fraction: None)
+    report(0.0)
+    torch_device, torch_dtype = _device(device), _dtype(dtype)
+    values = _read_config(folder)
+    chosen_template, pixels = _own_keys(folder / "config.json", values, template)
+    tokenizer = _load_tokenizer(folder)
+    report(0.05)
+    state = _read_tensors(folder, torch_dtype, torch_device, lambda fraction: report(0.05 + 0.85 * fraction))
+    model = _build(folder, values, state, torch_dtype, torch_device)
+    report(1.0)
+    return LoadedModel(
+        name=folder.resolve().name,
+        model=model,
+        tokenizer=tokenizer,
+        template=chosen_template,
+        num_patches=model.num_patches,
+        image_token_id=int(model.config.image_token_id),
+        context_tokens=int(model.config.text_config.max_position_embeddings),
+        about=str(values.get("about", "")),
+        pixels=pixels,
+        image_wrap=("<im_start>", "<im_end>") if values.get("mm_use_im_start_end") else None,
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise CheckpointNotFound(f"There is no folder {folder}; give the path of a checkpoint folder.")
+    if not path.is_file():
+        raise CheckpointNotFound(f"{folder} has no config.json; give the folder that holds config.json and the weights.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointFormatError(f"{path} is not JSON ({error}); copy the checkpoint again.") from error
+    if not isinstance(values, dict):
+        raise CheckpointFormatError(f"{path} must hold a JSON object, not {type(values).__name__}; copy it again.")
+    if values.get("model_type") != "llava":
+        raise UnsupportedCheckpoint(
+            f"{path} says model_type {values.get('model_type')!r}; expected 'llava'. Choose a LLaVA checkpoint."
+        )
+    missing = [key for key in ("vision_config", "text_config") if not isinstance(values.get(key), dict)]
+    if missing:
+        raise UnsupportedCheckpoint(
+            f"{path} has no {' and no '.join(missing)}: this is the layout of LLaVA's own code, not of transformers. "
+            "Convert it to the transformers layout first."
+        )
+    return values
+
+
+def _own_keys(path: Path, values: dict[str, Any], template: str | None) -> tuple[Template, PixelConfig]:
+    """Our keys of config.json, checked; `template` given by hand goes before the config's."""
+    projector_type = values.setdefault("projector_type", "mlp2x_gelu")
+    if projector_type not in PROJECTOR_TYPES:
+        raise CheckpointFormatError(
+            f"{path} says projector_type {projector_type!r}; set it to one of: {', '.join(PROJECTOR_TYPES)}."
+        )
+    name = template or values.get("template")
+    known = ", ".join(TEMPLATES)
+    if name is None:
+        raise CheckpointFormatError(
+            f"{path} does not name its template, and it is never guessed: add \"template\" to it or give --template, "
+            f"one of: {known}."
+        )
+    if name not in TEMPLATES:
+        raise CheckpointFormatError(f"{path}: there is no template {name!r}; choose one of: {known}.")
+    try:
+        pixels = _pixels(values)
+    except PixelConfigError as error:
+        raise CheckpointFormatError(f"{path}: {error}") from error
+    return TEMPLATES[name], pixels
+
+
+def _pixels(values: dict[str, Any]) -> PixelConfig:
+    size = values["vision_config"].get("image_size", 336)
+    given = values.get("pixels")
+    if given is None:  # written by plain transformers: CLIP's own preparation
+        return PixelConfig(size=size, fit="crop", mean=CLIP_MEAN, std=CLIP_STD)
+    if not isinstance(given, dict):
+        raise PixelConfigError(f"pixels is {given!r}; it must be an object with size, fit, mean and std.")
+    pixels = PixelConfig.from_mapping(given)
+    if pixels.size != size:
+        raise PixelConfigError(f"pixels.size is {pixels.size} but vision_config.image_size is {size}; make them equal.")
+    return pixels
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointNotFound(
+            f"{folder} has no tokenizer.json; convert its tokenizer.model to tokenizer.json, or copy that file into it."
+        )
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(folder)
+    except Exception as error:  # tokenizers raises bare Exception on a file that it cannot read
+        raise CheckpointFormatError(f"{path} cannot be read as a tokenizer ({error}); copy it again.") from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointFormatError(f"{index} has no usable weight_map ({error}); copy it again.") from error
+        for name in names:
+            if Path(name).name != name:
+                raise CheckpointFormatError(f"{index} names the file {name!r}; only files beside it are read.")
+            if not (folder / name).is_file():
+                raise CheckpointNotFound(f"{folder} lacks {name}, which its index names; copy that file again.")
+        return [folder / name for name in names]
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+        raise UnsupportedCheckpoint(f"{folder} holds pickled weights, which can run code; convert them to safetensors.")
+    raise CheckpointNotFound(f"{folder} has no model.safetensors; copy the weights into it.")
+
+
+def _read_tensors(
+    folder: Path, dtype: torch.dtype, device: torch.device, report: OnProgress
+) -> dict[str, torch.Tensor]:
+    """Every tensor, in `dtype` on `device`, so that the slow part of loading is the part that is reported."""
+    files = _weight_files(folder)
+    total = sum(path.stat().st_size for path in files) or 1
+    done, state = 0, {}
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as opened:
+                for key in opened.keys():  # noqa: SIM118  (not a mapping: it has no iterator)
+                    tensor = opened.get_tensor(key)
+                    done += tensor.numel() * tensor.element_size()
+                    state[key] = tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+                    report(min(1.0, done / total))
+        except SafetensorError as error:
+            raise CheckpointFormatError(f"{path} is damaged ({error}); copy the file again.") from error
+    return state
+
+
+def _build(
+    folder: Path, values: dict[str, Any], state: dict[str, torch.Tensor], dtype: torch.dtype, device: torch.device
+) -> Llava:
+    from transformers.models.llava.configuration_llava import LlavaConfig
+
+    config = LlavaConfig.from_dict(values)
+    try:
+        model, info = Llava.from_pretrained(
+            None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
+        )
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointFormatError(f"The weights in {folder} do not fit its config.json: {error}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise CheckpointFormatError(
+            f"The weights in {folder} lack {len(missing)} tensors that its config.json asks for, the first of them "
+            f"{missing[0]}; copy the weights again or correct the config."
+        )
+    return model.to(device).eval()
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name not in DTYPES:
+        raise DeviceError(f"There is no number format {name!r}; choose one of: {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def _device(name: str) -> torch.device:
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    kind = name.partition(":")[0]
+    if kind not in available:
+        raise DeviceError(f"There is no device {name!r}; choose auto, cuda, mps or cpu.")
+    if not available[kind]:
+        raise DeviceError(f"This machine has no usable {kind} device; start with --device cpu.")
+    return torch.device(name)
