@@ -20,10 +20,10 @@ run: $(VENV)/.installed ## start the page and print its address (ARGS="--port 78
 	@$(PY) app.py $(ARGS)
 
 test: $(VENV)/.installed-tests ## run every test but the nightly ones (ARGS="tests/model -x")
-	HF_HUB_OFFLINE=1 $(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(ARGS)
 
 nightly: $(VENV)/.installed-tests ## run the tests that take longer too
-	HF_HUB_OFFLINE=1 $(PY) -m pytest -m "nightly or not nightly" --timeout 7200 $(ARGS)
+	$(PY) -m pytest -m "nightly or not nightly" --timeout 7200 $(ARGS)
 
 # mypy sees app.py and the package app/ under one name, so app.py has a run of its own.
 check: $(VENV)/.installed-tests ## lint, types, and the layout of the house

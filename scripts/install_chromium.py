@@ -59,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("The browser tests will drive Playwright's own Chromium.")
         return 0
     print(
-        f"No Chromium could be had: none of {', '.join(NAMES)} runs from the PATH, and neither Debian's package "
-        "nor Playwright's download could be installed. Install Chromium or Google Chrome, then try again.",
+        f"No Chromium could be had: none of {', '.join(NAMES)} runs from the PATH, "
+        "and neither Debian's package nor Playwright's download could be installed. "
+        "Install Chromium or Google Chrome, then try again.",
         file=sys.stderr,
     )
     return 1
