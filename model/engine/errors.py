@@ -1,0 +1,52 @@
+"""Why an engine could not give an answer, drawn as a tree. No torch here.
+
+    EngineError
+    ├── PromptTooLong       the prompt leaves no room for an answer
+    ├── OutOfMemory         the request did not fit into memory; the engine lives on
+    ├── EngineClosed        the worker is going down
+    └── GenerationFailed    the network raised something unforeseen
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Any failure of an engine. Its text is one sentence that names the value and the remedy."""
+
+
+class PromptTooLong(EngineError):
+    """The prompt fills the context, so that not one token of an answer would fit."""
+
+    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+        super().__init__(
+            f"The conversation is {prompt_tokens} tokens long and the model's context holds {context_tokens}, answer "
+            "included; shorten it or leave out the oldest turns."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_tokens = context_tokens
+
+
+class OutOfMemory(EngineError):
+    """Memory ran out at `num_tokens` tokens (prompt and answer so far) with `num_pictures` pictures."""
+
+    def __init__(self, num_tokens: int, num_pictures: int, cause: str) -> None:
+        super().__init__(
+            f"Memory ran out at {num_tokens} tokens and {num_pictures} pictures ({cause}); ask with fewer turns or "
+            "pictures, or load a smaller model."
+        )
+        self.num_tokens = num_tokens
+        self.num_pictures = num_pictures
+
+
+class EngineClosed(EngineError):
+    """The engine went down before the answer was whole."""
+
+    def __init__(self, reason: str = "the worker is shutting down") -> None:
+        super().__init__(f"The answer was ended because {reason}; ask again when it is back.")
+
+
+class GenerationFailed(EngineError):
+    """The network raised `cause`; the next request may still work."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"The model failed with {type(cause).__name__}: {cause}. The worker's log has the details.")

@@ -1,0 +1,105 @@
+"""The seam between the server and whatever makes the tokens: values in, a stream of events out. No torch here.
+
+A server builds a GenerationRequest and reads events; an engine takes one and yields them. Replacing the engine touches
+neither the server nor the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from PIL import Image
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How tokens are drawn and when the answer ends; checked when built.
+
+    `temperature` 0 is greedy; `top_p` keeps the smallest set of tokens whose probabilities reach it; `stop` are texts
+    at which the answer ends (they are not part of it); `seed` None draws one.
+    """
+
+    temperature: float = 0.2
+    top_p: float = 0.7
+    max_new_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature <= 2.0:
+            raise ValueError(f"temperature is {self.temperature}; it must be from 0 to 2")
+        if not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if any(not text for text in self.stop):
+            raise ValueError("a stop text is empty; leave it out or give it at least one character")
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed is {self.seed}; it must be from 0 to {MAX_SEED}")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A checked, upright RGB picture. `sha256` names its content, so that an engine may remember its features."""
+
+    sha256: str
+    image: Image.Image = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One answer to make.
+
+    `model` is the model's or adapter's name; `input_ids` the whole prompt with every image token expanded; `pictures` in
+    the order of their image tokens.
+    """
+
+    model: str
+    input_ids: tuple[int, ...]
+    pictures: tuple[Picture, ...]
+    sampling: SamplingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Others are before this request; `position` 1 is next. Sent again whenever the position changes."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The prompt and its pictures are being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text that is final: whole characters, never the beginning of a stop text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is whole: "stop" (a stop text or the end of sequence) or "length" (the token limit)."""
+
+    reason: Literal["stop", "length"]
+    num_prompt_tokens: int
+    num_completion_tokens: int
+
+
+Event = Waiting | Reading | Piece | Finished
+
+
+class Engine(Protocol):
+    """Makes answers. Raises an EngineError out of the stream when it cannot."""
+
+    def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+        """The events of one answer, Finished last. Closing the generator cancels within one token."""
+
+    async def close(self) -> None:
+        """Ends everything that runs, each with EngineClosed, and frees the engine's thread."""
