@@ -1,0 +1,185 @@
+"""Opens the database, brings its tables up to date, and turns the driver's errors into sentences.
+
+SQLite runs in WAL mode: readers never wait for the writer. A transaction that will write says so at its start (BEGIN
+IMMEDIATE), because one that reads first and then writes can fail with "database is locked" without ever waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from conversations.errors import (
+    CorruptDatabase,
+    DatabaseBusy,
+    DatabaseRefused,
+    DiskFull,
+    ForeignDatabase,
+    LogError,
+    NewerSchema,
+    UnsupportedDatabase,
+    UnwritableFolder,
+)
+
+BUSY_TIMEOUT_SECONDS = 15
+_MIGRATING = threading.Lock()  # Alembic keeps its context in module globals
+_MIGRATION_LOCK_KEY = 0x4C6C614C  # any fixed number: PostgreSQL's advisory lock against two pages migrating at once
+
+
+class Database:
+    """An open, migrated database. `reading` and `writing` give a session in a transaction, from any thread."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = _checked_url(database_url)
+        self.name = self._url.database if self._sqlite else self._url.render_as_string(hide_password=True)
+        self._engine = self._create_engine()
+        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        # SQLite has one writer; threads that queue here in order do not have to poll the file's lock.
+        self._write_queue = threading.Lock() if self._sqlite else nullcontext()
+        try:
+            with self._translated(), self._writer.begin() as connection:
+                _migrate(connection, str(self.name), sqlite=self._sqlite)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def _sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    def _create_engine(self) -> Engine:
+        if self._sqlite:
+            _make_folder(Path(str(self._url.database)).parent)
+        try:
+            engine = create_engine(self._url, pool_size=10, max_overflow=30, pool_pre_ping=not self._sqlite)
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise UnsupportedDatabase(f"The driver for {self.name} is not installed: {error}.") from error
+        if self._sqlite:
+            event.listen(engine, "connect", _on_connect)
+            event.listen(engine, "begin", _on_begin)
+        return engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session for reading: one consistent view."""
+        with self._translated(), Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session whose changes are committed at the end of the block, or not at all."""
+        with self._translated(), self._write_queue, Session(self._writer) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            translated = _translate(error, str(self.name))
+            if translated is None:
+                raise
+            raise translated from error
+
+
+def _checked_url(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise UnsupportedDatabase(
+            "The database URL cannot be read; write it like sqlite:///var/chats.db"
+            " or postgresql+psycopg://user:password@host/name."
+        ) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UnsupportedDatabase(f"{url.get_backend_name()} databases cannot be used; use sqlite or postgresql.")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UnsupportedDatabase("A database in memory would forget every conversation; name a file.")
+    return url
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFolder(
+            f"The folder {folder} for the database cannot be made ({error.strerror});"
+            " make it writable or name another with --database-url."
+        ) from error
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver would begin late, and commit before DDL; _on_begin does it instead
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _on_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
+    """Bring the tables up to date inside the open transaction: done whole or not at all."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
+    if not sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK_KEY})
+    current = MigrationContext.configure(connection).get_current_heads()
+    known = {step.revision for step in script.walk_revisions()}
+    if unknown := [revision for revision in current if revision not in known]:
+        raise NewerSchema(
+            f"The database {name} was written by a newer version of this program (its tables are at {unknown[0]},"
+            f" this program knows up to {script.get_current_head()}); update the program or name another database"
+            " with --database-url. Nothing was changed."
+        )
+    if not current and sqlite and (tables := inspect(connection).get_table_names()):
+        raise ForeignDatabase(
+            f"The database {name} belongs to another program (it has a table {tables[0]!r});"
+            " name another file with --database-url. Nothing was changed."
+        )
+    if set(current) != set(script.get_heads()):
+        config.attributes["connection"] = connection
+        with _MIGRATING:
+            command.upgrade(config, "head")
+
+
+def _translate(error: DBAPIError, name: str) -> LogError | None:
+    """The sentence for a driver's error, or None for one that is a fault of ours."""
+    message = str(error.orig).lower()
+    if "not a database" in message or "malformed" in message:
+        return CorruptDatabase(
+            f"The file {name} is not a database, or it is damaged; nothing was changed. Move it away to start with an"
+            " empty one, put a backup in its place, or name another with --database-url."
+        )
+    if "readonly" in message or "unable to open" in message or "permission denied" in message:
+        return UnwritableFolder(
+            f"The database {name} cannot be opened for writing; make the file and its folder writable"
+            " or name another with --database-url."
+        )
+    if "is full" in message or "no space left" in message:
+        return DiskFull(f"There is no room left on the disk of {name}; nothing of this step was stored. Make room.")
+    if "is locked" in message:
+        return DatabaseBusy(
+            f"Another process held the database {name} for more than {BUSY_TIMEOUT_SECONDS} seconds; try again."
+        )
+    if error.connection_invalidated or "connection" in message:
+        return DatabaseRefused(f"The database {name} cannot be reached ({error.orig}); check that its server runs.")
+    return None

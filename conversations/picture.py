@@ -1,0 +1,166 @@
+"""The door for pictures: bytes from a stranger become an upright RGB picture, or a sentence that says why not.
+
+The size is read from the header and checked before a single pixel is decoded, so that a small file which declares
+60,000 x 60,000 pixels costs nothing. Pillow's readers are used one by one, not through `Image.open`, which would try
+about fifty formats and whose warning about huge pictures is a switch for the whole process.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from conversations.errors import PictureRefused
+
+MAX_SIDE = 30_000
+"""Pixels; a JPEG file cannot be longer than 65,535, and nothing useful is longer than this."""
+
+_ACCEPTED = "PNG, JPEG, WebP, GIF or BMP"
+_READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
+    (b"\x89PNG\r\n\x1a\n", PngImageFile),
+    (b"\xff\xd8\xff", JpegImageFile),
+    (b"GIF87a", GifImageFile),
+    (b"GIF89a", GifImageFile),
+    (b"RIFF", WebPImageFile),
+    (b"BM", BmpImageFile),
+)
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {  # EXIF 2.32, table 6: how the stored picture must be turned to stand upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow's readers raise on broken files, besides OSError; everything else is a fault of ours.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """A decoded picture in RGB. `photo` tells a format that loses detail from one that keeps every pixel."""
+
+    image: Image.Image
+    photo: bool
+
+
+def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Upright:
+    """Decode what somebody sent. Raises PictureRefused, whose sentence names the limit that was broken."""
+    if not data:
+        raise PictureRefused("The file is empty; send a picture of at least one pixel.")
+    if len(data) > max_bytes:
+        raise PictureRefused(
+            f"The file has {_megabytes(len(data))} MB; at most {_megabytes(max_bytes)} MB are accepted."
+        )
+    reader = _reader(data)
+    if reader is WebPImageFile:  # its reader sets aside memory for the whole canvas when it opens
+        _check_size(_webp_size(data), max_pixels)
+    try:
+        with reader(io.BytesIO(data)) as picture:
+            _check_size(picture.size, max_pixels)
+            if _animated(picture):
+                raise PictureRefused("The picture is animated; only still pictures of one frame are accepted.")
+            picture.load()
+            _check_size(picture.size, max_pixels)
+            return Upright(_turned(_to_rgb(picture), _orientation(picture)), reader in (JpegImageFile, WebPImageFile))
+    except PictureRefused:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureRefused(_too_many_pixels(max_pixels)) from error
+    except MemoryError as error:
+        raise PictureRefused("There is not enough memory to decode this picture; send a smaller one.") from error
+    except _BROKEN as error:
+        raise PictureRefused(
+            f"The picture is broken or cut off and cannot be read; send a whole {_ACCEPTED} file."
+        ) from error
+
+
+def _animated(picture: ImageFile) -> bool:
+    """Whether more than one frame is to be shown. Readers of formats without frames have no such attribute."""
+    if isinstance(picture, (PngImageFile, GifImageFile, WebPImageFile)):
+        return bool(picture.is_animated)
+    return False
+
+
+def _reader(data: bytes) -> type[ImageFile]:
+    for magic, reader in _READERS:
+        if data.startswith(magic) and (reader is not WebPImageFile or data[8:12] == b"WEBP"):
+            return reader
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kind = "not a picture of a known format"
+    if b"<svg" in head:
+        kind = "an SVG drawing"
+    elif data[4:8] == b"ftyp":
+        kind = "an AVIF or HEIC picture or a film"
+    elif data[:4] in (b"II*\0", b"MM\0*"):
+        kind = "a TIFF picture"
+    elif data.startswith(b"%PDF"):
+        kind = "a PDF document"
+    raise PictureRefused(f"The file is {kind}; only {_ACCEPTED} pictures are accepted.")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk (WebP container specification, sections 2.5 to 2.7)."""
+    chunk = data[12:16]
+    if len(data) < 30:
+        raise PictureRefused(f"The picture is cut off and cannot be read; send a whole {_ACCEPTED} file.")
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise PictureRefused("The picture has no pixels; send one of at least 1 x 1.")
+    if width * height > max_pixels:
+        raise PictureRefused(f"The picture has {width:,} x {height:,} pixels; {_too_many_pixels(max_pixels)}")
+    if max(size) > MAX_SIDE:
+        raise PictureRefused(f"The picture's longer side has {max(size):,} pixels; at most {MAX_SIDE:,} are accepted.")
+
+
+def _too_many_pixels(max_pixels: int) -> str:
+    return f"at most {max_pixels / 1e6:g} million are accepted."
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{max(num_bytes, 100_000) / 1e6:.1f}".removesuffix(".0")
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """8-bit RGB. What is transparent is seen on white; 16-bit grey is scaled, where Pillow alone would clip it."""
+    if picture.mode.startswith("I"):
+        return picture.convert("I").point(lambda level: level * (1 / 257) + 0.5).convert("L").convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        white.alpha_composite(layer)
+        return white.convert("RGB")
+    return picture.convert("RGB")
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none or it cannot be read: metadata alone refuses nothing."""
+    try:
+        return int(picture.getexif().get(_ORIENTATION_TAG, 1))
+    except _BROKEN:
+        return 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT.get(orientation)
+    return image if method is None else image.transpose(method)

@@ -1,0 +1,93 @@
+"""From rows to values: which branch of a conversation's tree is shown, and which turns are versions of each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from conversations.messages import ImageRef, Role
+from conversations.tables import AnswerRow, TurnRow
+from conversations.turns import AnswerDetails, FinishReason, Rating, Turn
+
+
+def shown_path(rows: Iterable[TurnRow]) -> tuple[Turn, ...]:
+    """Turns of one conversation, in any order -> the shown ones, from the root to the last."""
+    children: defaultdict[int | None, list[TurnRow]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.id):
+        children[row.parent_id].append(row)
+    path: list[Turn] = []
+    parent_id: int | None = None
+    while versions := children.get(parent_id):
+        row = _shown(versions)
+        path.append(turn_of(row, versions))
+        parent_id = row.id
+    return tuple(path)
+
+
+def path_to(rows: Iterable[TurnRow], turn_id: int) -> tuple[Turn, ...]:
+    """Turns of one conversation, in any order -> those from the root to this one, whether they are shown or not."""
+    by_id = {row.id: row for row in sorted(rows, key=lambda row: row.id)}
+    children: defaultdict[int | None, list[TurnRow]] = defaultdict(list)
+    for row in by_id.values():
+        children[row.parent_id].append(row)
+    path: list[Turn] = []
+    next_id: int | None = turn_id
+    while next_id is not None:
+        row = by_id[next_id]
+        path.append(turn_of(row, children[row.parent_id]))
+        next_id = row.parent_id
+    return tuple(reversed(path))
+
+
+def _shown(versions: Sequence[TurnRow]) -> TurnRow:
+    """The version marked as shown; the newest where several are marked or none is."""
+    return max(versions, key=lambda row: (row.is_shown, row.id))
+
+
+def siblings(session: Session, row: TurnRow) -> list[TurnRow]:
+    """All versions of a turn, itself among them, oldest first."""
+    query = (
+        select(TurnRow)
+        .where(TurnRow.conversation_id == row.conversation_id, TurnRow.parent_id.is_not_distinct_from(row.parent_id))
+        .order_by(TurnRow.id)
+    )
+    return list(session.scalars(query))
+
+
+def turn_of(row: TurnRow, versions: Sequence[TurnRow]) -> Turn:
+    """A row as a value. `versions` are all turns under its parent, oldest first."""
+    return Turn(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        parent_id=row.parent_id,
+        role=cast(Role, row.role),
+        text=row.text,
+        images=tuple(ImageRef(use.sha256, use.picture.width, use.picture.height) for use in row.pictures),
+        created_at=row.created_at,
+        version=1 + [version.id for version in versions].index(row.id),
+        num_versions=len(versions),
+        rating=cast("Rating | None", row.rating),
+        answer=None if row.answer is None else _details(row.answer),
+    )
+
+
+def _details(row: AnswerRow) -> AnswerDetails:
+    return AnswerDetails(
+        model=row.model,
+        template=row.template,
+        system_prompt=row.system_prompt,
+        temperature=row.temperature,
+        top_p=row.top_p,
+        max_new_tokens=row.max_new_tokens,
+        seed=row.seed,
+        finish_reason=cast(FinishReason, row.finish_reason),
+        error=row.error,
+        num_prompt_tokens=row.num_prompt_tokens,
+        num_completion_tokens=row.num_completion_tokens,
+        first_token_ms=row.first_token_ms,
+        duration_ms=row.duration_ms,
+    )

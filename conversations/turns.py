@@ -1,0 +1,119 @@
+"""What the log hands out: frozen values of conversations, turns and answers, without I/O and without a database.
+
+A conversation is a tree of turns. Turns under the same parent are versions of each other: a retried answer stands beside
+the first one, an edited question beside the question as it was. One of them is shown. Times are UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from conversations.messages import ImageRef, Message, Role
+
+FinishReason = Literal["running", "stop", "length", "stopped", "failed", "interrupted"]
+"""stop: the model ended; length: the token limit; stopped: by the person; interrupted: the page died or was left."""
+
+Rating = Literal["up", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """With what an answer is asked for. `seed` None means that none was fixed."""
+
+    model: str
+    template: str
+    system_prompt: str
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOutcome:
+    """How an answer ended: its whole text, and why it ended. None where it is not known."""
+
+    text: str
+    finish_reason: FinishReason
+    error: str | None = None
+    num_prompt_tokens: int | None = None
+    num_completion_tokens: int | None = None
+    first_token_ms: float | None = None
+    duration_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDetails:
+    """Settings and outcome of an answer; its text is the turn's."""
+
+    model: str
+    template: str
+    system_prompt: str
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    seed: int | None
+    finish_reason: FinishReason
+    error: str | None
+    num_prompt_tokens: int | None
+    num_completion_tokens: int | None
+    first_token_ms: float | None
+    duration_ms: float | None
+
+    @property
+    def settings(self) -> AnswerSettings:
+        """What a retry with the same settings needs."""
+        return AnswerSettings(
+            self.model,
+            self.template,
+            self.system_prompt,
+            self.temperature,
+            self.top_p,
+            self.max_new_tokens,
+            self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question or an answer. `version` counts from 1 among the `num_versions` turns under the same parent."""
+
+    id: int
+    conversation_id: str
+    parent_id: int | None
+    role: Role
+    text: str
+    images: tuple[ImageRef, ...]
+    created_at: datetime
+    version: int = 1
+    num_versions: int = 1
+    rating: Rating | None = None
+    answer: AnswerDetails | None = None
+
+    @property
+    def message(self) -> Message:
+        """The turn as the template reads it: pictures first, then the text."""
+        return Message(self.role, (*self.images, self.text) if self.text else self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A conversation with the turns that are shown, from the first question to the last turn of the shown branch."""
+
+    id: str
+    title: str
+    system_prompt: str
+    created_at: datetime
+    updated_at: datetime
+    shown: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """A line of the sidebar."""
+
+    id: str
+    title: str
+    updated_at: datetime
