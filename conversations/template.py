@@ -1,11 +1,12 @@
 """Templates: how a conversation is laid out for a model, as pieces that are each marked trained or not.
 
-No torch and no tokenizer here: a template gives text, the places of pictures, and the names of special tokens, and
-`model/prompt.py` turns them into ids. Only an assistant's answer and the stop after it are marked as trained. Chat and
-training go through the same function, so what a model is trained on is, token for token, what it is asked.
+No torch and no tokenizer here: a template gives text, the places of pictures, and the names of special
+tokens, and `model/prompt.py` turns them into ids. Only an assistant's answer and the stop after it are marked
+as trained. Chat and training go through the same function, so what a model is trained on is, token for token,
+what it is asked.
 
-What a person or a model wrote is text, never markup: `plain_text` is applied in here, to every message and every foreign
-system prompt, so that no caller can forget it. See docs/templates.md.
+What a person or a model wrote is text, never markup: `plain_text` is applied in here, to every message and
+every foreign system prompt, so that no caller can forget it. See docs/templates.md.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def plain_text(text: str) -> str:
 
         three hashes or more    `###`      -> `# # #`
         a role header           `Human:`   -> `Human :`      (also Assistant, USER, ASSISTANT)
-        a special token         `<image>`  -> `< image>`     (also s, unk, pad, im_start, im_end, im_patch, Image,
+        a special token         `<image>`  -> `< image>`     (also s, unk, pad, im_start, im_end, im_patch,
+        Image,
                                                              each with or without a slash)
         a hash at the very end  `C#`       -> `C# `          (a template's `###` may follow)
 
@@ -95,8 +97,9 @@ class Template:
     ) -> tuple[Segment, ...]:
         """Lay out `messages`; parts of a message keep their order and are joined by line breaks.
 
-        `system=None` means the template's own. `open_turn=True` ends with the assistant's role header, ready to be
-        answered. Space around a message's texts is dropped; pictures in an assistant's message are left out.
+        `system=None` means the template's own. `open_turn=True` ends with the assistant's role header, ready
+        to be answered. Space around a message's texts is dropped; pictures in an assistant's message are left
+        out.
         """
         own = system is None or system == self.system
         system_text = self.system if system is None or own else plain_text(system.strip())
@@ -211,25 +214,27 @@ _MMTAG_SYSTEM = (
     "The visual content will be provided with the following format: <Image>visual content</Image>."
 )
 
-# vicuna_v0's one example, to the character (lm-sys/FastChat and haotian-liu/LLaVA, conversation.py; Apache-2.0).
+# vicuna_v0's one example, to the character (lm-sys/FastChat and haotian-liu/LLaVA, conversation.py;
+# Apache-2.0).
 _VICUNA_QUESTION = "What are the key differences between renewable and non-renewable energy sources?"
 _VICUNA_ANSWER = (
-    "Renewable energy sources are those that can be replenished naturally in a relatively short amount of time, such as "
-    "solar, wind, hydro, geothermal, and biomass. Non-renewable energy sources, on the other hand, are finite and will "
-    "eventually be depleted, such as coal, oil, and natural gas. Here are some key differences between renewable and "
-    "non-renewable energy sources:\n"
-    "1. Availability: Renewable energy sources are virtually inexhaustible, while non-renewable energy sources are finite "
-    "and will eventually run out.\n"
-    "2. Environmental impact: Renewable energy sources have a much lower environmental impact than non-renewable sources, "
-    "which can lead to air and water pollution, greenhouse gas emissions, and other negative effects.\n"
-    "3. Cost: Renewable energy sources can be more expensive to initially set up, but they typically have lower "
-    "operational costs than non-renewable sources.\n"
-    "4. Reliability: Renewable energy sources are often more reliable and can be used in more remote locations than "
-    "non-renewable sources.\n"
-    "5. Flexibility: Renewable energy sources are often more flexible and can be adapted to different situations and "
-    "needs, while non-renewable sources are more rigid and inflexible.\n"
-    "6. Sustainability: Renewable energy sources are more sustainable over the long term, while non-renewable sources "
-    "are not, and their depletion can lead to economic and social instability.\n"
+    "Renewable energy sources are those that can be replenished naturally in a relatively short amount "
+    "of time, such as solar, wind, hydro, geothermal, and biomass. Non-renewable energy sources, on the "
+    "other hand, are finite and will eventually be depleted, such as coal, oil, and natural gas. Here "
+    "are some key differences between renewable and non-renewable energy sources:\n"
+    "1. Availability: Renewable energy sources are virtually inexhaustible, while non-renewable energy "
+    "sources are finite and will eventually run out.\n"
+    "2. Environmental impact: Renewable energy sources have a much lower environmental impact than "
+    "non-renewable sources, which can lead to air and water pollution, greenhouse gas emissions, and "
+    "other negative effects.\n"
+    "3. Cost: Renewable energy sources can be more expensive to initially set up, but they typically "
+    "have lower operational costs than non-renewable sources.\n"
+    "4. Reliability: Renewable energy sources are often more reliable and can be used in more remote "
+    "locations than non-renewable sources.\n"
+    "5. Flexibility: Renewable energy sources are often more flexible and can be adapted to different "
+    "situations and needs, while non-renewable sources are more rigid and inflexible.\n"
+    "6. Sustainability: Renewable energy sources are more sustainable over the long term, while "
+    "non-renewable sources are not, and their depletion can lead to economic and social instability.\n"
 )
 
 

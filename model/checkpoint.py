@@ -1,8 +1,9 @@
 """Weights on disk: what a checkpoint folder holds, how it is written and read.
 
-A folder is the transformers layout (config.json, model.safetensors or its shards, tokenizer.json) with our own keys in
-config.json: `projector_type`, `template`, `pixels` and `about`. config.json is read here and not by AutoConfig: old LLaVA
-checkpoints also say `model_type: llava` and would be read silently as something else. Pickled weights are never opened.
+A folder is the transformers layout (config.json, model.safetensors or its shards, tokenizer.json) with our
+own keys in config.json: `projector_type`, `template`, `pixels` and `about`. config.json is read here and not
+by AutoConfig: old LLaVA checkpoints also say `model_type: llava` and would be read silently as something
+else. Pickled weights are never opened.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ OnProgress = Callable[[float], None]
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be read or written. The message names the file, what was expected and the remedy."""
+    """A checkpoint cannot be read or written. The message names the file, the fault and the remedy."""
 
 
 class CheckpointNotFound(CheckpointError):
@@ -66,7 +67,7 @@ class LoadedModel:
 
 
 def save(folder: Path, model: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Write weights, config and tokenizer. The config must already name projector_type, template and pixels."""
+    """Write weights, config and tokenizer. Raises CheckpointError where the config lacks a key of ours."""
     config = model.config.to_dict()
     _own_keys(folder / "config.json", config, template=None)
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,8 +100,8 @@ def load(
     chosen_template, pixels = _own_keys(folder / "config.json", values, template)
     tokenizer = _load_tokenizer(folder)
     report(0.05)
-    state = _read_tensors(folder, torch_dtype, torch_device, lambda fraction: report(0.05 + 0.85 * fraction))
-    model = _build(folder, values, state, torch_dtype, torch_device)
+    state = _read_tensors(folder, torch_dtype, lambda fraction: report(0.05 + 0.85 * fraction))
+    model = _build(folder, values, state, torch_dtype).to(torch_device)
     report(1.0)
     return LoadedModel(
         name=folder.resolve().name,
@@ -121,21 +122,25 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointNotFound(f"There is no folder {folder}; give the path of a checkpoint folder.")
     if not path.is_file():
-        raise CheckpointNotFound(f"{folder} has no config.json; give the folder that holds config.json and the weights.")
+        raise CheckpointNotFound(
+            f"{folder} has no config.json; give the folder that holds config.json and the weights."
+        )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointFormatError(f"{path} is not JSON ({error}); copy the checkpoint again.") from error
     if not isinstance(values, dict):
-        raise CheckpointFormatError(f"{path} must hold a JSON object, not {type(values).__name__}; copy it again.")
+        raise CheckpointFormatError(
+            f"{path} must hold a JSON object, not {type(values).__name__}; copy it again."
+        )
     if values.get("model_type") != "llava":
         raise UnsupportedCheckpoint(
-            f"{path} says model_type {values.get('model_type')!r}; expected 'llava'. Choose a LLaVA checkpoint."
+            f"{path} says model_type {values.get('model_type')!r}; expected 'llava'. Choose another."
         )
     missing = [key for key in ("vision_config", "text_config") if not isinstance(values.get(key), dict)]
     if missing:
         raise UnsupportedCheckpoint(
-            f"{path} has no {' and no '.join(missing)}: this is the layout of LLaVA's own code, not of transformers. "
+            f"{path} has no {' and no '.join(missing)}: this is the layout of LLaVA's own code. "
             "Convert it to the transformers layout first."
         )
     return values
@@ -152,8 +157,8 @@ def _own_keys(path: Path, values: dict[str, Any], template: str | None) -> tuple
     known = ", ".join(TEMPLATES)
     if name is None:
         raise CheckpointFormatError(
-            f"{path} does not name its template, and it is never guessed: add \"template\" to it or give --template, "
-            f"one of: {known}."
+            f'{path} does not name its template, and it is never guessed: add "template" to it or give '
+            f"--template, one of: {known}."
         )
     if name not in TEMPLATES:
         raise CheckpointFormatError(f"{path}: there is no template {name!r}; choose one of: {known}.")
@@ -173,7 +178,9 @@ def _pixels(values: dict[str, Any]) -> PixelConfig:
         raise PixelConfigError(f"pixels is {given!r}; it must be an object with size, fit, mean and std.")
     pixels = PixelConfig.from_mapping(given)
     if pixels.size != size:
-        raise PixelConfigError(f"pixels.size is {pixels.size} but vision_config.image_size is {size}; make them equal.")
+        raise PixelConfigError(
+            f"pixels.size is {pixels.size} but vision_config.image_size is {size}; make them equal."
+        )
     return pixels
 
 
@@ -183,12 +190,28 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise CheckpointNotFound(
-            f"{folder} has no tokenizer.json; convert its tokenizer.model to tokenizer.json, or copy that file into it."
+            f"{folder} has no tokenizer.json; convert its tokenizer.model, or copy the file into it."
         )
     try:
-        return PreTrainedTokenizerFast.from_pretrained(folder)
-    except Exception as error:  # tokenizers raises bare Exception on a file that it cannot read
-        raise CheckpointFormatError(f"{path} cannot be read as a tokenizer ({error}); copy it again.") from error
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    except Exception as error:  # tokenizers raises bare Exception on a bad file
+        raise CheckpointFormatError(f"{path} is no readable tokenizer ({error}); copy it again.") from error
+    _make_marks_special(tokenizer)
+    return tokenizer
+
+
+def _make_marks_special(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Added tokens that look like `<...>` become special, so that typed text can never become one of them."""
+    from tokenizers import AddedToken
+
+    marks = [token for token in tokenizer.added_tokens_decoder.values() if not token.special]
+    tokenizer.backend_tokenizer.add_special_tokens(
+        [
+            AddedToken(token.content, special=True, normalized=False)
+            for token in marks
+            if token.content.startswith("<") and token.content.endswith(">")
+        ]
+    )
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -199,22 +222,28 @@ def _weight_files(folder: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointFormatError(f"{index} has no usable weight_map ({error}); copy it again.") from error
+            raise CheckpointFormatError(
+                f"{index} has no usable weight_map ({error}); copy it again."
+            ) from error
         for name in names:
             if Path(name).name != name:
-                raise CheckpointFormatError(f"{index} names the file {name!r}; only files beside it are read.")
+                raise CheckpointFormatError(
+                    f"{index} names the file {name!r}; only files beside it are read."
+                )
             if not (folder / name).is_file():
-                raise CheckpointNotFound(f"{folder} lacks {name}, which its index names; copy that file again.")
+                raise CheckpointNotFound(
+                    f"{folder} lacks {name}, which its index names; copy that file again."
+                )
         return [folder / name for name in names]
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
-        raise UnsupportedCheckpoint(f"{folder} holds pickled weights, which can run code; convert them to safetensors.")
+        raise UnsupportedCheckpoint(
+            f"{folder} holds pickled weights, which can run code; convert them to safetensors."
+        )
     raise CheckpointNotFound(f"{folder} has no model.safetensors; copy the weights into it.")
 
 
-def _read_tensors(
-    folder: Path, dtype: torch.dtype, device: torch.device, report: OnProgress
-) -> dict[str, torch.Tensor]:
-    """Every tensor, in `dtype` on `device`, so that the slow part of loading is the part that is reported."""
+def _read_tensors(folder: Path, dtype: torch.dtype, report: OnProgress) -> dict[str, torch.Tensor]:
+    """Every tensor, in `dtype`, so that the slow part of loading is the part that is reported."""
     files = _weight_files(folder)
     total = sum(path.stat().st_size for path in files) or 1
     done, state = 0, {}
@@ -224,17 +253,19 @@ def _read_tensors(
                 for key in opened.keys():  # noqa: SIM118  (not a mapping: it has no iterator)
                     tensor = opened.get_tensor(key)
                     done += tensor.numel() * tensor.element_size()
-                    state[key] = tensor.to(device, dtype) if tensor.is_floating_point() else tensor.to(device)
+                    state[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
                     report(min(1.0, done / total))
         except SafetensorError as error:
             raise CheckpointFormatError(f"{path} is damaged ({error}); copy the file again.") from error
     return state
 
 
-def _build(
-    folder: Path, values: dict[str, Any], state: dict[str, torch.Tensor], dtype: torch.dtype, device: torch.device
-) -> Llava:
+def _build(folder: Path, values: dict[str, Any], state: dict[str, torch.Tensor], dtype: torch.dtype) -> Llava:
+    """The network with these weights, on the CPU."""
     from transformers.models.llava.configuration_llava import LlavaConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # progress goes to on_progress, not to the terminal
 
     config = LlavaConfig.from_dict(values)
     try:
@@ -246,10 +277,10 @@ def _build(
     missing = sorted(info["missing_keys"])
     if missing:
         raise CheckpointFormatError(
-            f"The weights in {folder} lack {len(missing)} tensors that its config.json asks for, the first of them "
-            f"{missing[0]}; copy the weights again or correct the config."
+            f"The weights in {folder} lack {len(missing)} tensors that its config.json asks for, the first "
+            f"of them {missing[0]}; copy the weights again or correct the config."
         )
-    return model.to(device).eval()
+    return model.eval()
 
 
 def _dtype(name: str) -> torch.dtype:

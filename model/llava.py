@@ -1,11 +1,12 @@
 """The network: CLIP features -> projector -> placed at the image tokens of the language model.
 
-It is transformers' `LlavaForConditionalGeneration` with two changes, so that `generate`, PEFT, bitsandbytes, accelerate
-and `save_pretrained` go on working: the projector is the one that `config.projector_type` names (transformers has only
-the MLP), and unequal counts of image tokens and picture features raise an error that names both numbers.
+It is transformers' `LlavaForConditionalGeneration` with two changes, so that `generate`, PEFT, bitsandbytes,
+accelerate and `save_pretrained` go on working: the projector is the one that `config.projector_type` names
+(transformers has only the MLP), and unequal counts of image tokens and picture features raise an error that
+names both numbers.
 
-The picture features are the patch tokens of the layer before the last, without the class token (Liu et al. 2023,
-section 4.1 and LLaVA's `mm_vision_select_layer=-2`).
+The picture features are the patch tokens of the layer before the last, without the class token (Liu et al.
+2023, section 4.1 and LLaVA's `mm_vision_select_layer=-2`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class ImageCountError(ValueError):
 
 
 class Llava(LlavaForConditionalGeneration):
-    """LLaVA whose projector is "linear" or "mlp2x_gelu", as `config.projector_type` says (absent: the MLP)."""
+    """LLaVA whose projector is the one that `config.projector_type` names (absent: the MLP)."""
 
     def __init__(self, config: LlavaConfig) -> None:
         super().__init__(config)
@@ -49,7 +50,8 @@ class Llava(LlavaForConditionalGeneration):
         """Join a trained tower and a trained language model by a fresh projector.
 
         The parts are used as they are, not copied: training this model changes them. `template` is a name in
-        conversations.template.TEMPLATES, `about` one sentence on what the model knows; both end up in config.json.
+        conversations.template.TEMPLATES, `about` one sentence on what the model knows; both end up in
+        config.json.
         """
         side = vision.config.image_size // vision.config.patch_size
         config = LlavaConfig(
@@ -88,19 +90,45 @@ class Llava(LlavaForConditionalGeneration):
         features = self.model.get_image_features(pixel_values.to(weight.device, weight.dtype)).pooler_output
         return torch.stack(tuple(features))
 
-    def forward(  # type: ignore[override]  # the parent's many keywords are passed on unnamed
+    def forward(
         self,
         input_ids: Tensor | None = None,
         pixel_values: Tensor | None = None,
-        **keywords: Any,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        *,
+        mm_encoder_outputs: dict[str, Any] | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
     ) -> Any:
-        """As the parent; [B, T] ids and [N, 3, H, W] pixels -> logits [B, T, V]. ImageCountError on unequal counts."""
+        """As the parent; ids [B, T] and pixels [N, 3, H, W] -> logits [B, T, V]. ImageCountError on unequal
+        counts.
+
+        The parameters are spelled out because `generate` and the trainers look at this signature to decide
+        what to pass.
+        """
         if input_ids is not None and (pixel_values is not None or input_ids.shape[-1] > 1):
             # A single token without pixels is a decoding step: no need to wait for the device there.
-            self._check_counts(input_ids, pixel_values, keywords.get("mm_encoder_outputs"))
-        return super().forward(input_ids=input_ids, pixel_values=pixel_values, **keywords)
+            self._check_counts(input_ids, pixel_values, mm_encoder_outputs)
+        return super().forward(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            mm_encoder_outputs=mm_encoder_outputs,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
+        )
 
-    def _check_counts(self, input_ids: Tensor, pixel_values: Tensor | None, encoded: Any) -> None:
+    def _check_counts(
+        self, input_ids: Tensor, pixel_values: Tensor | None, encoded: dict[str, Any] | None
+    ) -> None:
         num_tokens = int((input_ids == self.config.image_token_id).sum())
         if encoded is not None and encoded.get("image") is not None:
             num_features = sum(len(features) for features in encoded["image"].pooler_output)

@@ -1,10 +1,11 @@
 """From a picture to the numbers that the vision tower takes.
 
-The same steps as CLIP's own preprocessing, done with Pillow and torch alone (no torchvision). Two ways to make a picture
-square, named by `fit` in the checkpoint's config:
+The same steps as CLIP's own preprocessing, done with Pillow and torch alone (no torchvision). Two ways to
+make a picture square, named by `fit` in the checkpoint's config:
 
-    crop   the shortest edge is resized to `size`, then the middle is cut out           (CLIP, the paper, LLaVA 1.0)
-    pad    the picture is put in the middle of a square of the mean colour, then resized    (LLaVA 1.5)
+    crop   the shortest edge is resized to `size`, then the middle is cut out           (CLIP, the paper,
+    LLaVA 1.0) pad    the picture is put in the middle of a square of the mean colour, then resized    (LLaVA
+    1.5)
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class PixelConfigError(ValueError):
-    """The `pixels` part of a checkpoint's config cannot be used; the message names the value and what is allowed."""
+    """The `pixels` part of a config cannot be used; the message names the value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,16 @@ class PixelConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 1:
-            raise PixelConfigError(f"pixels.size is {self.size!r}; it must be a whole number of pixels above 0.")
+            raise PixelConfigError(
+                f"pixels.size is {self.size!r}; it must be a whole number of pixels above 0."
+            )
         if self.fit not in ("crop", "pad"):
             raise PixelConfigError(f"pixels.fit is {self.fit!r}; it must be 'crop' or 'pad'.")
         for name, triple in (("mean", self.mean), ("std", self.std)):
             if len(triple) != 3 or not all(isinstance(value, (int, float)) for value in triple):
-                raise PixelConfigError(f"pixels.{name} is {triple!r}; it must be three numbers, red, green, blue.")
+                raise PixelConfigError(
+                    f"pixels.{name} is {triple!r}; it must be three numbers, red, green, blue."
+                )
         if min(self.std) <= 0:
             raise PixelConfigError(f"pixels.std is {self.std!r}; each number must be above 0.")
 
@@ -51,20 +56,28 @@ class PixelConfig:
         """Read config.json's `pixels`. Unknown or missing keys raise PixelConfigError."""
         unknown = set(values) - {"size", "fit", "mean", "std"}
         if unknown:
-            raise PixelConfigError(f"pixels holds {sorted(unknown)}; it may hold only size, fit, mean and std.")
+            raise PixelConfigError(
+                f"pixels holds {sorted(unknown)}; it may hold only size, fit, mean and std."
+            )
         if "size" not in values:
-            raise PixelConfigError("pixels has no size; write the edge in pixels of what the vision tower sees.")
+            raise PixelConfigError(
+                "pixels has no size; write the edge in pixels of what the vision tower sees."
+            )
         given = dict(values)
         for name in ("mean", "std"):
             if name in given:
                 if not isinstance(given[name], (list, tuple)):
-                    raise PixelConfigError(f"pixels.{name} is {given[name]!r}; it must be a list of three numbers.")
+                    raise PixelConfigError(
+                        f"pixels.{name} is {given[name]!r}; it must be a list of three numbers."
+                    )
                 given[name] = tuple(given[name])
         return cls(**given)
 
     def as_mapping(self) -> dict[str, Any]:
         """What config.json holds: lists, not tuples, so that reading it back gives an equal value."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
 
 
 def pixel_values(images: Sequence[Image.Image], config: PixelConfig) -> torch.Tensor:
@@ -87,7 +100,7 @@ def _square(image: Image.Image, config: PixelConfig) -> Image.Image:
 
 
 def _cropped(picture: Image.Image, size: int) -> Image.Image:
-    """Only the part that will be kept is resized, so that a picture of 1 x 5000 does not become 224 x 1120000."""
+    """Only the part that is kept is resized: a picture of 1 x 5000 must not become 224 x 1120000."""
     width, height = picture.size
     short = min(width, height)
     # CLIP rounds the long edge down, then cuts from a whole pixel: the same cut, expressed in source pixels.

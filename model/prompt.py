@@ -1,11 +1,12 @@
 """Messages -> token ids and loss mask: one renderer for chat and training.
 
-Every stretch of text between pictures and special tokens is tokenised whole, as the reference tokenises it, and the mask
-follows from the character offsets that the tokenizer reports: a token is trained when it covers a trained character, so
-also when it straddles a border. Ids and mask are built together; nothing is ever searched for in the result.
+Every stretch of text between pictures and special tokens is tokenised whole, as the reference tokenises it,
+and the mask follows from the character offsets that the tokenizer reports: a token is trained when it covers
+a trained character, so also when it straddles a border. Ids and mask are built together; nothing is ever
+searched for in the result.
 
-Special tokens come from the template alone. Text is tokenised with `split_special_tokens`, so that `</s>` in a message is
-spelled out in pieces even where `plain_text` does not know the token.
+Special tokens come from the template alone. Text is tokenised with `split_special_tokens`, so that `</s>` in
+a message is spelled out in pieces even where `plain_text` does not know the token.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def render(
 ) -> Prompt:
     """Render a conversation. `open_turn=True` ends with the assistant's role header, ready to be answered.
 
-    Each picture becomes `num_patches` times `image_token_id`, between the two special tokens of `image_wrap` where
-    given (checkpoints with `mm_use_im_start_end`). Raises MissingToken.
+    Each picture becomes `num_patches` times `image_token_id`, between the two special tokens of `image_wrap`
+    where given (checkpoints with `mm_use_im_start_end`). Raises MissingToken.
     """
     writer = _Writer(tokenizer)
     if tokenizer.bos_token_id is not None:
@@ -89,8 +90,10 @@ class _Writer:
     def add_special(self, token: str, trained: bool) -> None:
         token_id = self.tokenizer.get_added_vocab().get(token)
         if token_id is None:
-            raise MissingToken(f"The template needs the special token {token}, but the tokenizer has none; choose another "
-                               "template with --template, or add the token to the tokenizer.")
+            raise MissingToken(
+                f"The template needs the special token {token}, but the tokenizer has none; choose another "
+                "template with --template, or add the token to the tokenizer."
+            )
         self.add_ids([token_id], trained, shown=token)
 
     def add_ids(self, ids: Sequence[int], trained: bool, shown: str) -> None:
@@ -116,5 +119,6 @@ class _Writer:
         )
         self.input_ids.extend(encoded["input_ids"])
         for start, end in encoded["offset_mapping"]:
-            # A token may cover no character (a tokenizer's own word mark): it goes with the one that follows it.
+            # A token may cover no character (a tokenizer's own word mark): it goes with the one that follows
+            # it.
             self.loss_mask.append(any(trained_characters[start : max(end, start + 1)]))

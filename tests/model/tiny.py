@@ -1,7 +1,8 @@
-"""A tiny LLaVA with random weights, in the same folder layout as a real one. Built in a second, for tests only."""
+"""A tiny LLaVA with random weights, in the folder layout of a real one. Built in a second, for tests only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,18 +18,24 @@ from model.llava import Llava
 from model.pixels import PixelConfig
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte fallback over a vocabulary of <unk>, <s>, </s>, 256 bytes, printable ASCII and the word mark, then <image>."""
+def tiny_tokenizer(extra_merges: Sequence[tuple[str, str]] = ()) -> PreTrainedTokenizerFast:
+    """ASCII characters, bytes for all others, a few merges; <unk>, <s>, </s> first and <image> last."""
     pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
     pieces += ["▁"] + [chr(code) for code in range(33, 127)]
-    merges = [("#", "#"), ("a", "n"), ("▁", "t"), ("▁t", "h"), ("▁th", "e"), ("▁", "A"), (":", "▁")]
-    vocabulary = {piece: index for index, piece in enumerate(pieces + [left + right for left, right in merges])}
-    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    merges = [("#", "#"), ("a", "n"), ("▁", "t"), ("▁t", "h"), ("▁th", "e"), ("▁", "A"), *extra_merges]
+    vocabulary = {
+        piece: index for index, piece in enumerate(pieces + [left + right for left, right in merges])
+    }
+    inner = Tokenizer(
+        models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+    )
     inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     inner.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    special = [AddedToken(name, normalized=False, special=True) for name in ("<unk>", "<s>", "</s>", "<image>")]
+    special = [
+        AddedToken(name, normalized=False, special=True) for name in ("<unk>", "<s>", "</s>", "<image>")
+    ]
     inner.add_special_tokens(special)
     return PreTrainedTokenizerFast(
         tokenizer_object=inner,
@@ -48,12 +55,17 @@ def tiny_llava(
     context_tokens: int = 2048,
     seed: int = 0,
 ) -> tuple[Llava, PreTrainedTokenizerFast]:
-    """Llama 32 wide, 2 layers; CLIP 32 wide, 3 layers, 32 x 32 pixels in patches of 8: 16 image tokens a picture."""
+    """Llama 32 wide, 2 layers; CLIP 32 wide, 3 layers, 32 x 32 pixels patch 8: 16 tokens a picture."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
     vision = CLIPVisionModel(
         CLIPVisionConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, image_size=32, patch_size=8
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            image_size=32,
+            patch_size=8,
         )
     )
     language = LlamaForCausalLM(
