@@ -12,19 +12,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
+from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
+from transformers.models.llava.configuration_llava import LlavaConfig
+from transformers.utils.logging import disable_progress_bar
 
 from conversations.template import TEMPLATES, Template
 
 from .llava import Llava
 from .pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
 from .projector import PROJECTOR_TYPES
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OnProgress = Callable[[float], None]
@@ -100,8 +102,9 @@ def load(
     chosen_template, pixels = _own_keys(folder / "config.json", values, template)
     tokenizer = _load_tokenizer(folder)
     report(0.05)
+    config = _config(folder / "config.json", values)
     state = _read_tensors(folder, torch_dtype, lambda fraction: report(0.05 + 0.85 * fraction))
-    model = _build(folder, values, state, torch_dtype).to(torch_device)
+    model = _build(folder, config, state, torch_dtype).to(torch_device)
     report(1.0)
     return LoadedModel(
         name=folder.resolve().name,
@@ -185,8 +188,6 @@ def _pixels(values: dict[str, Any]) -> PixelConfig:
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    from transformers import PreTrainedTokenizerFast
-
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise CheckpointNotFound(
@@ -202,8 +203,6 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 def _make_marks_special(tokenizer: PreTrainedTokenizerFast) -> None:
     """Added tokens that look like `<...>` become special, so that typed text can never become one of them."""
-    from tokenizers import AddedToken
-
     marks = [token for token in tokenizer.added_tokens_decoder.values() if not token.special]
     tokenizer.backend_tokenizer.add_special_tokens(
         [
@@ -260,26 +259,36 @@ def _read_tensors(folder: Path, dtype: torch.dtype, report: OnProgress) -> dict[
     return state
 
 
-def _build(folder: Path, values: dict[str, Any], state: dict[str, torch.Tensor], dtype: torch.dtype) -> Llava:
+def _config(path: Path, values: dict[str, Any]) -> LlavaConfig:
+    """config.json as transformers' own config, our keys included."""
+    tower = values["vision_config"].get("model_type")
+    if tower != "clip_vision_model":
+        raise UnsupportedCheckpoint(
+            f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
+        )
+    try:
+        return LlavaConfig.from_dict(values)
+    except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointFormatError(f"{path} holds a value that cannot be used: {error}") from error
+
+
+def _build(folder: Path, config: LlavaConfig, state: dict[str, torch.Tensor], dtype: torch.dtype) -> Llava:
     """The network with these weights, on the CPU."""
-    from transformers.models.llava.configuration_llava import LlavaConfig
-    from transformers.utils.logging import disable_progress_bar
-
     disable_progress_bar()  # progress goes to on_progress, not to the terminal
-
-    config = LlavaConfig.from_dict(values)
     try:
         model, info = Llava.from_pretrained(
             None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
         )
     except (RuntimeError, ValueError, TypeError) as error:
         raise CheckpointFormatError(f"The weights in {folder} do not fit its config.json: {error}") from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise CheckpointFormatError(
-            f"The weights in {folder} lack {len(missing)} tensors that its config.json asks for, the first "
-            f"of them {missing[0]}; copy the weights again or correct the config."
-        )
+    # Rotary tables and position numbers are computed, whatever an old file says.
+    left_over = [key for key in info["unexpected_keys"] if not key.endswith(("inv_freq", "position_ids"))]
+    for keys, fault in ((info["missing_keys"], "lack"), (left_over, "hold, too many,")):
+        if keys:
+            raise CheckpointFormatError(
+                f"The weights in {folder} {fault} {len(keys)} tensors by its config.json, the first of them "
+                f"{min(keys)}; copy the weights again or correct the config (projector_type above all)."
+            )
     return model.eval()
 
 

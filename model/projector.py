@@ -2,8 +2,8 @@
 
 The paper (Liu et al. 2023, "Visual Instruction Tuning", section 4.1) uses one linear map W; LLaVA 1.5 (Liu
 et al. 2023, "Improved Baselines with Visual Instruction Tuning", section 3.2) uses two with a GELU between.
-Which of them a checkpoint holds is said by `projector_type` in its config. The layers are called `linear_1` and
-`linear_2` as in transformers, so that plain transformers reads a checkpoint with the MLP.
+Which of them a checkpoint holds is said by `projector_type` in its config. The layers are called `linear_1`
+and `linear_2` as in transformers, so that plain transformers reads a checkpoint with the MLP.
 """
 
 from __future__ import annotations
