@@ -22,6 +22,7 @@ from .messages import ImageRef, Message
 SPECIAL_NAMES = ("image", "s", "unk", "pad", "im_start", "im_end", "im_patch", "Image")
 ROLE_HEADERS = ("Human", "Assistant", "USER", "ASSISTANT")
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _HASHES = re.compile(r"#{3,}")
 _HEADER = re.compile(rf"({'|'.join(ROLE_HEADERS)}):")
 _SPECIAL = re.compile(rf"<(/?(?:{'|'.join(SPECIAL_NAMES)})>)")
@@ -39,8 +40,10 @@ def plain_text(text: str) -> str:
                                                              each with or without a slash)
         a hash at the very end  `C#`       -> `C# `          (a template's `###` may follow)
 
-    Applying it twice changes nothing more. All other text comes back as it went in.
+    One thing is replaced: half of a surrogate pair, which is no character and which no tokenizer takes, becomes
+    U+FFFD. Applying the rule twice changes nothing more. All other text comes back as it went in.
     """
+    text = _HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
     text = _HASHES.sub(lambda run: " ".join(run[0]), text)
     text = _HEADER.sub(r"\1 :", text)
     text = _SPECIAL.sub(r"< \1", text)

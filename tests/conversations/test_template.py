@@ -79,6 +79,10 @@ def test_plain_text_twice_is_plain_text_once(text: str) -> None:
     assert plain_text(plain_text(text)) == plain_text(text)
 
 
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    assert plain_text("a\ud83d b \N{GRINNING FACE}") == "a\N{REPLACEMENT CHARACTER} b \N{GRINNING FACE}"
+
+
 @given(hostile)
 def test_plain_text_only_adds_spaces(text: str) -> None:
     assert plain_text(text).replace(" ", "") == text.replace(" ", "")
