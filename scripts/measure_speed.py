@@ -1,8 +1,8 @@
 """Measure how fast the program starts and answers: python -m scripts.measure_speed --model model/demo
 
 Starts the page and the worker as a person would, one after the other so that neither slows the other, on free
-loopback ports and in a folder of its own: the user's conversations are not touched. Prints each number beside the
-limit, where there is one, that the project sets itself on a machine with two slow cores.
+loopback ports and in a folder of its own: the user's conversations are not touched. Prints each number beside
+the limit, where there is one, that the project sets itself on a machine with two slow cores.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def measure_worker(model: str) -> Iterator[Measure]:
 
 @contextlib.contextmanager
 def running(command: Sequence[str]) -> Iterator[Callable[[], None]]:
-    """Run Python with `command` and end it afterwards; yields a check that raises DidNotStart once it is dead."""
+    """Run Python with `command`, end it afterwards; yields a check that raises DidNotStart once it is dead."""
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, *command],
