@@ -46,7 +46,8 @@ class EngineClosed(EngineError):
 
 
 class GenerationFailed(EngineError):
-    """The network raised `cause`; the next request may still work."""
+    """The network raised an exception of `kind`; the next request may still work."""
 
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(f"The model failed with {type(cause).__name__}: {cause}. The worker's log has the details.")
+    def __init__(self, kind: str, cause: str) -> None:
+        super().__init__(f"The model failed with {kind}: {cause}. The worker's log has the details.")
+        self.kind = kind

@@ -1,0 +1,253 @@
+"""The engine with a real network of tiny, random weights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from conversations.messages import ImageRef, Message
+from model import checkpoint
+from model.checkpoint import LoadedModel
+from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong
+from model.engine.generate_engine import GenerateEngine
+from model.engine.request import (
+    Event,
+    Finished,
+    GenerationRequest,
+    Picture,
+    Piece,
+    Reading,
+    SamplingSettings,
+    Waiting,
+)
+from model.engine.token_text import TokenText
+from model.pixels import pixel_values
+from model.prompt import render
+from tests.model.tiny import write_tiny_checkpoint
+
+GREEDY = SamplingSettings(temperature=0.0, max_new_tokens=24)
+DRAWN = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=24, seed=7)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return checkpoint.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny")), device="cpu")
+
+
+@pytest.fixture
+def engine(loaded: LoadedModel) -> Iterator[GenerateEngine]:
+    made = GenerateEngine(loaded)
+    yield made
+    asyncio.run(made.close())
+
+
+def picture(colour: str = "red") -> Picture:
+    return Picture(sha256=colour, image=Image.new("RGB", (48, 40), colour))
+
+
+def ask(loaded: LoadedModel, question: str, *pictures: Picture, sampling: SamplingSettings = GREEDY) -> GenerationRequest:
+    content = (*(ImageRef(each.sha256) for each in pictures), question)
+    prompt = render(
+        loaded.template,
+        [Message("user", content)],
+        loaded.tokenizer,
+        num_patches=loaded.num_patches,
+        image_token_id=loaded.image_token_id,
+    )
+    return GenerationRequest(loaded.name, tuple(prompt.input_ids), pictures, sampling)
+
+
+async def all_events(engine: GenerateEngine, request: GenerationRequest) -> list[Event]:
+    return [event async for event in engine.stream(request)]
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Piece))
+
+
+def answer(engine: GenerateEngine, request: GenerationRequest) -> str:
+    return text_of(asyncio.run(all_events(engine, request)))
+
+
+def generated(loaded: LoadedModel, request: GenerationRequest) -> list[int]:
+    """transformers' own greedy continuation."""
+    images = [each.image for each in request.pictures]
+    pixels = {"pixel_values": pixel_values(images, loaded.pixels)} if images else {}
+    output = loaded.model.generate(
+        input_ids=torch.tensor([request.input_ids]),
+        attention_mask=torch.ones(1, len(request.input_ids), dtype=torch.long),
+        **pixels,
+        do_sample=False,
+        max_new_tokens=request.sampling.max_new_tokens,
+        pad_token_id=0,
+    )
+    return output[0, len(request.input_ids) :].tolist()
+
+
+@pytest.mark.parametrize("num_pictures", [0, 1, 2])
+def test_greedy_text_is_what_generate_gives(engine: GenerateEngine, loaded: LoadedModel, num_pictures: int) -> None:
+    request = ask(loaded, "What is it?", *[picture("red"), picture("blue")][:num_pictures])
+    events = asyncio.run(all_events(engine, request))
+    ids = generated(loaded, request)
+    token_text = TokenText(loaded.tokenizer)  # random weights write broken characters, which its own tests leave out
+    assert text_of(events) == "".join(map(token_text.feed, ids)) + token_text.rest()
+    assert isinstance(events[0], Reading)
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.num_prompt_tokens == len(request.input_ids)
+    assert finished.num_completion_tokens == len(ids)
+
+
+def test_pictures_change_the_answer(engine: GenerateEngine, loaded: LoadedModel) -> None:
+    assert answer(engine, ask(loaded, "Hi", picture("red"))) != answer(engine, ask(loaded, "Hi", picture("blue")))
+
+
+def test_the_same_seed_gives_the_same_text(engine: GenerateEngine, loaded: LoadedModel) -> None:
+    request = ask(loaded, "Tell me", sampling=DRAWN)
+    assert answer(engine, request) == answer(engine, request)
+    assert answer(engine, request) != answer(engine, ask(loaded, "Tell me", sampling=replace(DRAWN, seed=8)))
+
+
+def test_the_answer_ends_before_its_stop_text(engine: GenerateEngine, loaded: LoadedModel) -> None:
+    whole = answer(engine, ask(loaded, "Go on", sampling=DRAWN))
+    stop = whole[4:6]
+    events = asyncio.run(all_events(engine, ask(loaded, "Go on", sampling=replace(DRAWN, stop=(stop,)))))
+    assert text_of(events) == whole[: whole.index(stop)]
+    assert isinstance(events[-1], Finished) and events[-1].reason == "stop"
+
+
+def test_the_answer_ends_at_the_end_of_sequence(loaded: LoadedModel) -> None:
+    request = ask(loaded, "Go on")
+    third = generated(loaded, request)[2]
+    engine = GenerateEngine(loaded)
+    before = loaded.model.generation_config.eos_token_id
+    loaded.model.generation_config.eos_token_id = [third]
+    try:
+        events = asyncio.run(all_events(engine, request))
+    finally:
+        loaded.model.generation_config.eos_token_id = before
+        asyncio.run(engine.close())
+    finished = events[-1]
+    assert isinstance(finished, Finished) and finished.reason == "stop" and finished.num_completion_tokens <= 3
+
+
+def test_a_prompt_that_fills_the_context_is_refused_with_both_counts(loaded: LoadedModel) -> None:
+    request = ask(loaded, "Too long for this")
+    engine = GenerateEngine(replace(loaded, context_tokens=len(request.input_ids)))
+    with pytest.raises(PromptTooLong) as refused:
+        asyncio.run(all_events(engine, request))
+    asyncio.run(engine.close())
+    assert refused.value.prompt_tokens == refused.value.context_tokens == len(request.input_ids)
+
+
+def test_the_answer_is_clamped_to_what_the_context_leaves(loaded: LoadedModel) -> None:
+    request = ask(loaded, "Nearly too long")
+    engine = GenerateEngine(replace(loaded, context_tokens=len(request.input_ids) + 3))
+    events = asyncio.run(all_events(engine, request))
+    asyncio.run(engine.close())
+    assert events[-1] == Finished("length", len(request.input_ids), 3)
+
+
+def test_those_who_wait_are_told_their_place(engine: GenerateEngine, loaded: LoadedModel) -> None:
+    async def three() -> list[list[Event]]:
+        requests = [ask(loaded, f"Question {number}") for number in range(3)]
+        return await asyncio.gather(*(all_events(engine, request) for request in requests))
+
+    first, second, third = asyncio.run(three())
+    assert not [event for event in first if isinstance(event, Waiting) and event.position > 1]
+    assert [event.position for event in third if isinstance(event, Waiting)][-1] == 1
+    assert [event.position for event in third if isinstance(event, Waiting)][0] >= 2
+    assert [event.position for event in second if isinstance(event, Waiting)][-1] == 1
+    assert all(isinstance(events[-1], Finished) for events in (first, second, third))
+
+
+def test_closing_the_stream_ends_the_generation_within_one_token(engine: GenerateEngine, loaded: LoadedModel) -> None:
+    async def close_early() -> tuple[int, int]:
+        stream = engine.stream(ask(loaded, "A long one", sampling=replace(GREEDY, max_new_tokens=1500)))
+        async for event in stream:
+            if isinstance(event, Piece):
+                break
+        await stream.aclose()
+        made = engine.num_tokens_made
+        while engine.num_running:
+            await asyncio.sleep(0.005)
+        return made, engine.num_tokens_made
+
+    made, at_end = asyncio.run(close_early())
+    assert at_end - made <= 1 and at_end < 1000
+
+
+def test_one_who_leaves_the_line_is_never_answered(engine: GenerateEngine, loaded: LoadedModel) -> None:
+    async def leave() -> int:
+        first = asyncio.create_task(all_events(engine, ask(loaded, "First")))
+        await asyncio.sleep(0)
+        waiting = engine.stream(ask(loaded, "Second"))
+        await anext(waiting)
+        await waiting.aclose()
+        finished = (await first)[-1]
+        assert isinstance(finished, Finished)
+        return finished.num_completion_tokens
+
+    num_tokens = asyncio.run(leave())
+    assert engine.num_waiting == 0 and engine.num_tokens_made == num_tokens
+
+
+def broken(error: Exception, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loaded.model, "forward", forward)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_out_of_memory_fails_one_request_and_the_next_one_works(
+    engine: GenerateEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    request = ask(loaded, "Too much", picture())
+    with monkeypatch.context() as patch:
+        broken(error, loaded, patch)
+        with pytest.raises(OutOfMemory) as failed:
+            answer(engine, request)
+    assert failed.value.num_tokens == len(request.input_ids) and failed.value.num_pictures == 1
+    assert answer(engine, request)
+
+
+def test_a_failure_of_the_network_is_told_and_the_next_one_works(
+    engine: GenerateEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        broken(IndexError("index out of range"), loaded, patch)
+        with pytest.raises(GenerationFailed, match="IndexError"):
+            answer(engine, ask(loaded, "Hi"))
+    assert answer(engine, ask(loaded, "Hi"))
+
+
+def test_closing_the_engine_ends_what_runs_and_what_waits_with_the_reason(loaded: LoadedModel) -> None:
+    async def close_all() -> list[object]:
+        engine = GenerateEngine(loaded)
+        long = replace(GREEDY, max_new_tokens=1500)
+        tasks = [asyncio.create_task(all_events(engine, ask(loaded, "Hi", sampling=long))) for _ in range(2)]
+        while not engine.num_tokens_made:
+            await asyncio.sleep(0.005)
+        await engine.close("it is late")
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        with pytest.raises(EngineClosed):
+            await all_events(engine, ask(loaded, "Hi"))
+        return list(results)
+
+    results = asyncio.run(close_all())
+    assert [type(result) for result in results] == [EngineClosed, EngineClosed]
+    assert "it is late" in str(results[0])
