@@ -40,7 +40,7 @@ def plain_text(text: str) -> str:
                                                              each with or without a slash)
         a hash at the very end  `C#`       -> `C# `          (a template's `###` may follow)
 
-    One thing is replaced: half of a surrogate pair, which is no character and which no tokenizer takes, becomes
+    One thing is replaced: half of a surrogate pair, which is no character and no tokenizer takes, becomes
     U+FFFD. Applying the rule twice changes nothing more. All other text comes back as it went in.
     """
     text = _HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)

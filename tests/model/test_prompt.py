@@ -1,4 +1,4 @@
-"""Ids and mask together: the reference's ids, what is trained, and text that never becomes a special token."""
+"""Ids and mask together: the reference's ids, what is trained, and text that never becomes special."""
 
 from __future__ import annotations
 
