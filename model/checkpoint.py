@@ -104,7 +104,14 @@ def load(
     report(0.05)
     config = _config(folder / "config.json", values)
     state = _read_tensors(folder, torch_dtype, lambda fraction: report(0.05 + 0.85 * fraction))
-    model = _build(folder, config, state, torch_dtype).to(torch_device)
+    model = _build(folder, config, state, torch_dtype)
+    try:
+        model.to(torch_device)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"{folder} does not fit into the memory of {torch_device} as {dtype}; choose --dtype bfloat16, a smaller "
+            "model or --device cpu."
+        ) from error
     report(1.0)
     return LoadedModel(
         name=folder.resolve().name,
@@ -146,13 +153,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path} has no {' and no '.join(missing)}: this is the layout of LLaVA's own code. "
             "Convert it to the transformers layout first."
         )
+    tower = values["vision_config"].get("model_type")
+    if tower != "clip_vision_model":
+        raise UnsupportedCheckpoint(
+            f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
+        )
     return values
 
 
 def _own_keys(path: Path, values: dict[str, Any], template: str | None) -> tuple[Template, PixelConfig]:
     """Our keys of config.json, checked; `template` given by hand goes before the config's."""
     projector_type = values.setdefault("projector_type", "mlp2x_gelu")
-    if projector_type not in PROJECTOR_TYPES:
+    if not isinstance(projector_type, str) or projector_type not in PROJECTOR_TYPES:
         raise CheckpointFormatError(
             f"{path} says projector_type {projector_type!r}; set it to one of: {', '.join(PROJECTOR_TYPES)}."
         )
@@ -163,7 +175,7 @@ def _own_keys(path: Path, values: dict[str, Any], template: str | None) -> tuple
             f'{path} does not name its template, and it is never guessed: add "template" to it or give '
             f"--template, one of: {known}."
         )
-    if name not in TEMPLATES:
+    if not isinstance(name, str) or name not in TEMPLATES:
         raise CheckpointFormatError(f"{path}: there is no template {name!r}; choose one of: {known}.")
     try:
         pixels = _pixels(values)
@@ -261,11 +273,6 @@ def _read_tensors(folder: Path, dtype: torch.dtype, report: OnProgress) -> dict[
 
 def _config(path: Path, values: dict[str, Any]) -> LlavaConfig:
     """config.json as transformers' own config, our keys included."""
-    tower = values["vision_config"].get("model_type")
-    if tower != "clip_vision_model":
-        raise UnsupportedCheckpoint(
-            f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
-        )
     try:
         return LlavaConfig.from_dict(values)
     except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
@@ -299,12 +306,16 @@ def _dtype(name: str) -> torch.dtype:
 
 
 def _device(name: str) -> torch.device:
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    """ "auto" is the first of cuda, mps and cpu that there is; "cuda:1" names one of several."""
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    kind = name.partition(":")[0]
-    if kind not in available:
+        name = next(kind for kind, count in counts.items() if count)
+    kind, _, index = name.partition(":")
+    if kind not in counts:
         raise DeviceError(f"There is no device {name!r}; choose auto, cuda, mps or cpu.")
-    if not available[kind]:
-        raise DeviceError(f"This machine has no usable {kind} device; start with --device cpu.")
+    if not (index or "0").isdecimal() or int(index or 0) >= counts[kind]:
+        raise DeviceError(
+            f"This machine has {counts[kind]} usable {kind} devices, and {name!r} is none of them; "
+            "start with --device cpu."
+        )
     return torch.device(name)

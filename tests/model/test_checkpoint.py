@@ -1,0 +1,265 @@
+"""A folder written is the folder read; every fault is named with its file and its remedy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from conversations.messages import ImageRef, Message
+from model import checkpoint
+from model.checkpoint import (
+    CheckpointError,
+    CheckpointFormatError,
+    CheckpointNotFound,
+    DeviceError,
+    LoadedModel,
+    UnsupportedCheckpoint,
+)
+from model.pixels import PixelConfig, pixel_values
+from model.prompt import render
+from tests.model.tiny import tiny_llava, write_tiny_checkpoint
+
+REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "reference_checkpoints"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    return Path(shutil.copytree(written, tmp_path / "tiny"))
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    """Change config.json; None removes a key."""
+    path = folder / "config.json"
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+
+
+@torch.no_grad()
+def answer(loaded: LoadedModel) -> list[int]:
+    prompt = render(
+        loaded.template,
+        [Message("user", (ImageRef("0" * 64), "What is it?"))],
+        loaded.tokenizer,
+        num_patches=loaded.num_patches,
+        image_token_id=loaded.image_token_id,
+        image_wrap=loaded.image_wrap,
+    )
+    ids = torch.tensor([prompt.input_ids])
+    pixels = pixel_values([Image.radial_gradient("L")], loaded.pixels)
+    return loaded.model.generate(input_ids=ids, pixel_values=pixels, max_new_tokens=8, do_sample=False)[
+        0
+    ].tolist()
+
+
+# written and read
+
+
+@pytest.mark.parametrize("projector_type", ["linear", "mlp2x_gelu"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_was_saved_is_what_is_loaded(tmp_path: Path, projector_type: str, tied: bool) -> None:
+    model, tokenizer = tiny_llava(projector_type=projector_type, tied=tied, template="vicuna_v1")
+    checkpoint.save(tmp_path / "one", model, tokenizer)
+    loaded = checkpoint.load(tmp_path / "one")
+    theirs = loaded.model.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in model.state_dict().items())
+    assert (loaded.model.lm_head.weight is loaded.model.get_input_embeddings().weight) == tied
+    assert loaded.tokenizer("Human: é </s>").input_ids == tokenizer("Human: é </s>").input_ids
+    assert not loaded.model.training
+
+
+def test_all_that_the_worker_must_know_comes_with_it(written: Path) -> None:
+    loaded = checkpoint.load(written)
+    assert (loaded.name, loaded.template.name, loaded.num_patches) == ("tiny", "llava_v0", 16)
+    assert loaded.context_tokens == 2048
+    assert loaded.pixels == PixelConfig(size=32)
+    assert loaded.about == "Nothing: its weights are random."
+    assert loaded.tokenizer.convert_ids_to_tokens(loaded.image_token_id) == "<image>"
+    assert answer(loaded) == answer(checkpoint.load(written))
+
+
+def test_saving_again_what_was_loaded_changes_nothing(written: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(written)
+    checkpoint.save(tmp_path / "again", loaded.model, loaded.tokenizer)
+    before, after = (json.loads((path / "config.json").read_text()) for path in (written, tmp_path / "again"))
+    for key in ("projector_type", "template", "pixels", "about", "image_token_index", "architectures"):
+        assert after[key] == before[key]
+    assert answer(checkpoint.load(tmp_path / "again")) == answer(loaded)
+
+
+def test_shards_are_read_too(tmp_path: Path, written: Path) -> None:
+    model, tokenizer = tiny_llava()
+    checkpoint.save(tmp_path, model, tokenizer)
+    (tmp_path / "model.safetensors").unlink()
+    model.save_pretrained(tmp_path, max_shard_size="50KB")
+    assert not (tmp_path / "model.safetensors").exists()
+    assert answer(checkpoint.load(tmp_path)) == answer(checkpoint.load(written))
+
+
+def test_progress_rises_from_nothing_to_all(written: Path) -> None:
+    seen: list[float] = []
+    checkpoint.load(written, on_progress=seen.append)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_weights_come_in_the_asked_format(written: Path, dtype: str) -> None:
+    loaded = checkpoint.load(written, dtype=dtype, device="cpu")
+    assert {weight.dtype for weight in loaded.model.parameters()} == {getattr(torch, dtype)}
+    if dtype == "bfloat16":
+        assert len(answer(loaded)) > 16
+
+
+def test_a_template_given_by_hand_goes_first(written: Path) -> None:
+    assert checkpoint.load(written, template="plain").template.name == "plain"
+
+
+def test_start_and_end_marks_come_from_the_config(folder: Path) -> None:
+    edit(folder, mm_use_im_start_end=True)
+    assert checkpoint.load(folder).image_wrap == ("<im_start>", "<im_end>")
+
+
+def test_a_checkpoint_of_plain_transformers_needs_only_a_template(folder: Path) -> None:
+    edit(folder, projector_type=None, template=None, pixels=None, about=None)
+    loaded = checkpoint.load(folder, template="vicuna_v1")
+    assert loaded.pixels == PixelConfig(size=32, fit="crop")
+    assert loaded.about == ""
+
+
+def test_the_mlp_is_announced_under_the_name_that_other_programs_know(written: Path, tmp_path: Path) -> None:
+    assert json.loads((written / "config.json").read_text())["architectures"] == [
+        "LlavaForConditionalGeneration"
+    ]
+    checkpoint.save(tmp_path, *tiny_llava(projector_type="linear"))
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["Llava"]
+
+
+# faults
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "named"),
+    [
+        ({"model_type": "gpt2"}, UnsupportedCheckpoint, r"config.json .*'gpt2'.*'llava'"),
+        ({"text_config": None}, UnsupportedCheckpoint, r"text_config.*Convert"),
+        (
+            {"vision_config": {"model_type": "siglip_vision_model"}},
+            UnsupportedCheckpoint,
+            r"'siglip_vision_model'",
+        ),
+        ({"template": None}, CheckpointFormatError, r"never guessed.*--template.*llava_v0"),
+        ({"template": "v9"}, CheckpointFormatError, r"'v9'.*llava_v0"),
+        ({"template": ["llava_v0"]}, CheckpointFormatError, r"template.*llava_v0"),
+        ({"projector_type": "resampler"}, CheckpointFormatError, r"'resampler'.*mlp2x_gelu"),
+        ({"projector_type": "linear"}, CheckpointFormatError, r"linear_2.*projector_type"),
+        ({"pixels": {"size": 64}}, CheckpointFormatError, r"64.*32"),
+        ({"pixels": {"size": 32, "fit": "stretch"}}, CheckpointFormatError, r"config.json.*'stretch'"),
+        ({"pixels": 32}, CheckpointFormatError, r"pixels is 32"),
+        ({"image_token_index": "x"}, CheckpointFormatError, r"config.json"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_named(
+    folder: Path, changes: dict, error: type[CheckpointError], named: str
+) -> None:
+    edit(folder, **changes)
+    with pytest.raises(error, match=f"(?s){named}"):
+        checkpoint.load(folder)
+
+
+def test_a_missing_folder_and_missing_files_are_named(folder: Path) -> None:
+    with pytest.raises(CheckpointNotFound, match=r"no folder .*nowhere"):
+        checkpoint.load(folder / "nowhere")
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        (folder / name).unlink()
+        with pytest.raises(CheckpointNotFound, match=name):
+            checkpoint.load(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"\xff\x00 not it", b"[1, 2]"])
+def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointFormatError, match=name):
+        checkpoint.load(folder)
+
+
+def test_a_download_cut_short_is_named(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointFormatError, match=r"model\.safetensors"):
+        checkpoint.load(folder)
+
+
+def test_weights_that_lack_a_tensor_or_have_another_shape_are_refused(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    name = next(key for key in tensors if key.endswith("linear_1.weight"))
+    save_file({key: value for key, value in tensors.items() if key != name}, path)
+    with pytest.raises(CheckpointFormatError, match=r"linear_1\.weight"):
+        checkpoint.load(folder)
+    save_file(tensors | {name: torch.zeros(32, 31)}, path)
+    with pytest.raises(CheckpointFormatError, match="do not fit"):
+        checkpoint.load(folder)
+
+
+def test_pickled_weights_are_never_opened(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"anything")
+    with pytest.raises(UnsupportedCheckpoint, match="pickled"):
+        checkpoint.load(folder)
+
+
+def test_an_index_cannot_reach_out_of_its_folder(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")
+    index = {"weight_map": {"lm_head.weight": "../outside.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointFormatError, match="outside"):
+        checkpoint.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"device": "tpu"}, "'tpu'.*auto, cuda, mps or cpu"),
+        ({"device": "cuda:99"}, "cuda"),
+        ({"dtype": "int4"}, "'int4'.*float32"),
+        ({"template": "v9"}, "'v9'"),
+    ],
+)
+def test_an_option_that_cannot_be_had_is_named(written: Path, options: dict, named: str) -> None:
+    with pytest.raises(CheckpointError, match=named):
+        checkpoint.load(written, **options)
+
+
+def test_device_errors_are_checkpoint_errors() -> None:
+    assert issubclass(DeviceError, CheckpointError)
+
+
+@pytest.mark.parametrize("template", ["v9", None])
+def test_a_model_without_a_known_template_is_not_saved(tmp_path: Path, template: str | None) -> None:
+    model, tokenizer = tiny_llava()
+    model.config.template = template
+    with pytest.raises(CheckpointFormatError, match="template"):
+        checkpoint.save(tmp_path / "new", model, tokenizer)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference's checkpoints (shared/data) are not here")
+def test_the_references_own_layout_is_refused_and_not_misread() -> None:
+    """Its config says `model_type: llava` too, and AutoConfig would take it for transformers' own."""
+    with pytest.raises(UnsupportedCheckpoint, match="llava"):
+        checkpoint.load(REFERENCE / "full_v15_mlp_tower_tuned" / "llava-v1.6-tiny-tower")
