@@ -1,9 +1,7 @@
 """Weights on disk: what a checkpoint folder holds, how it is written and read.
 
 A folder is the transformers layout (config.json, model.safetensors or its shards, tokenizer.json) with our
-own keys in config.json: `projector_type`, `template`, `pixels` and `about`. config.json is read here and not
-by AutoConfig: old LLaVA checkpoints also say `model_type: llava` and would be read silently as something
-else. Pickled weights are never opened.
+own keys in config.json (see checkpoint_config.py). Pickled weights are never opened.
 """
 
 from __future__ import annotations
@@ -12,44 +10,42 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 from transformers.models.llava.configuration_llava import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
-from conversations.template import TEMPLATES, Template
+from conversations.template import Template
 
+from .checkpoint_config import (
+    CheckpointError,
+    CheckpointFormatError,
+    CheckpointNotFound,
+    DeviceError,
+    UnsupportedCheckpoint,
+    own_keys,
+    read_config,
+    transformers_config,
+)
 from .llava import Llava
-from .pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
-from .projector import PROJECTOR_TYPES
+from .pixels import PixelConfig
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointFormatError",
+    "CheckpointNotFound",
+    "DeviceError",
+    "LoadedModel",
+    "UnsupportedCheckpoint",
+    "load",
+    "save",
+]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OnProgress = Callable[[float], None]
-
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be read or written. The message names the file, the fault and the remedy."""
-
-
-class CheckpointNotFound(CheckpointError):
-    """The folder, or a file that must be in it, is not there."""
-
-
-class CheckpointFormatError(CheckpointError):
-    """A file is there but holds something else than it should."""
-
-
-class UnsupportedCheckpoint(CheckpointError):
-    """A checkpoint of a kind that this program does not read."""
-
-
-class DeviceError(CheckpointError):
-    """The asked device or number format is not to be had on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class LoadedModel:
 def save(folder: Path, model: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write weights, config and tokenizer. Raises CheckpointError where the config lacks a key of ours."""
     config = model.config.to_dict()
-    _own_keys(folder / "config.json", config, template=None)
+    own_keys(folder / "config.json", config, template=None)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -98,19 +94,20 @@ def load(
     report = on_progress or (lambda fraction: None)
     report(0.0)
     torch_device, torch_dtype = _device(device), _dtype(dtype)
-    values = _read_config(folder)
-    chosen_template, pixels = _own_keys(folder / "config.json", values, template)
+    values = read_config(folder)
+    chosen_template, pixels = own_keys(folder / "config.json", values, template)
     tokenizer = _load_tokenizer(folder)
+    config = transformers_config(folder / "config.json", values)
+    _check_vocabulary(folder, tokenizer, config)
     report(0.05)
-    config = _config(folder / "config.json", values)
     state = _read_tensors(folder, torch_dtype, lambda fraction: report(0.05 + 0.85 * fraction))
     model = _build(folder, config, state, torch_dtype)
     try:
         model.to(torch_device)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
-            f"{folder} does not fit into the memory of {torch_device} as {dtype}; choose --dtype bfloat16, a smaller "
-            "model or --device cpu."
+            f"{folder} does not fit into the memory of {torch_device} as {dtype}; choose --dtype bfloat16, "
+            "a smaller model or --device cpu."
         ) from error
     report(1.0)
     return LoadedModel(
@@ -125,78 +122,6 @@ def load(
         pixels=pixels,
         image_wrap=("<im_start>", "<im_end>") if values.get("mm_use_im_start_end") else None,
     )
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not folder.is_dir():
-        raise CheckpointNotFound(f"There is no folder {folder}; give the path of a checkpoint folder.")
-    if not path.is_file():
-        raise CheckpointNotFound(
-            f"{folder} has no config.json; give the folder that holds config.json and the weights."
-        )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointFormatError(f"{path} is not JSON ({error}); copy the checkpoint again.") from error
-    if not isinstance(values, dict):
-        raise CheckpointFormatError(
-            f"{path} must hold a JSON object, not {type(values).__name__}; copy it again."
-        )
-    if values.get("model_type") != "llava":
-        raise UnsupportedCheckpoint(
-            f"{path} says model_type {values.get('model_type')!r}; expected 'llava'. Choose another."
-        )
-    missing = [key for key in ("vision_config", "text_config") if not isinstance(values.get(key), dict)]
-    if missing:
-        raise UnsupportedCheckpoint(
-            f"{path} has no {' and no '.join(missing)}: this is the layout of LLaVA's own code. "
-            "Convert it to the transformers layout first."
-        )
-    tower = values["vision_config"].get("model_type")
-    if tower != "clip_vision_model":
-        raise UnsupportedCheckpoint(
-            f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
-        )
-    return values
-
-
-def _own_keys(path: Path, values: dict[str, Any], template: str | None) -> tuple[Template, PixelConfig]:
-    """Our keys of config.json, checked; `template` given by hand goes before the config's."""
-    projector_type = values.setdefault("projector_type", "mlp2x_gelu")
-    if not isinstance(projector_type, str) or projector_type not in PROJECTOR_TYPES:
-        raise CheckpointFormatError(
-            f"{path} says projector_type {projector_type!r}; set it to one of: {', '.join(PROJECTOR_TYPES)}."
-        )
-    name = template or values.get("template")
-    known = ", ".join(TEMPLATES)
-    if name is None:
-        raise CheckpointFormatError(
-            f'{path} does not name its template, and it is never guessed: add "template" to it or give '
-            f"--template, one of: {known}."
-        )
-    if not isinstance(name, str) or name not in TEMPLATES:
-        raise CheckpointFormatError(f"{path}: there is no template {name!r}; choose one of: {known}.")
-    try:
-        pixels = _pixels(values)
-    except PixelConfigError as error:
-        raise CheckpointFormatError(f"{path}: {error}") from error
-    return TEMPLATES[name], pixels
-
-
-def _pixels(values: dict[str, Any]) -> PixelConfig:
-    size = values["vision_config"].get("image_size", 336)
-    given = values.get("pixels")
-    if given is None:  # written by plain transformers: CLIP's own preparation
-        return PixelConfig(size=size, fit="crop", mean=CLIP_MEAN, std=CLIP_STD)
-    if not isinstance(given, dict):
-        raise PixelConfigError(f"pixels is {given!r}; it must be an object with size, fit, mean and std.")
-    pixels = PixelConfig.from_mapping(given)
-    if pixels.size != size:
-        raise PixelConfigError(
-            f"pixels.size is {pixels.size} but vision_config.image_size is {size}; make them equal."
-        )
-    return pixels
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -223,6 +148,21 @@ def _make_marks_special(tokenizer: PreTrainedTokenizerFast) -> None:
             if token.content.startswith("<") and token.content.endswith(">")
         ]
     )
+
+
+def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerFast, config: LlavaConfig) -> None:
+    """Every id that a prompt can hold must have an embedding; else the first such prompt would fail oddly."""
+    rows = config.text_config.vocab_size
+    if len(tokenizer) > rows:
+        raise CheckpointFormatError(
+            f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens but the model has embeddings for {rows}; "
+            "use the tokenizer that was saved with these weights."
+        )
+    if not 0 <= config.image_token_id < rows:
+        raise CheckpointFormatError(
+            f"{folder / 'config.json'} says image_token_index {config.image_token_id}, but embeddings go from 0 "
+            f"to {rows - 1}; set it to the id of the image token."
+        )
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -269,14 +209,6 @@ def _read_tensors(folder: Path, dtype: torch.dtype, report: OnProgress) -> dict[
         except SafetensorError as error:
             raise CheckpointFormatError(f"{path} is damaged ({error}); copy the file again.") from error
     return state
-
-
-def _config(path: Path, values: dict[str, Any]) -> LlavaConfig:
-    """config.json as transformers' own config, our keys included."""
-    try:
-        return LlavaConfig.from_dict(values)
-    except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
-        raise CheckpointFormatError(f"{path} holds a value that cannot be used: {error}") from error
 
 
 def _build(folder: Path, config: LlavaConfig, state: dict[str, torch.Tensor], dtype: torch.dtype) -> Llava:

@@ -170,6 +170,7 @@ def test_the_mlp_is_announced_under_the_name_that_other_programs_know(written: P
         ({"pixels": {"size": 32, "fit": "stretch"}}, CheckpointFormatError, r"config.json.*'stretch'"),
         ({"pixels": 32}, CheckpointFormatError, r"pixels is 32"),
         ({"image_token_index": "x"}, CheckpointFormatError, r"config.json"),
+        ({"image_token_index": -200}, CheckpointFormatError, r"-200.* 0 to 3\d\d"),
     ],
 )
 def test_a_config_that_cannot_be_used_is_named(
@@ -213,6 +214,14 @@ def test_weights_that_lack_a_tensor_or_have_another_shape_are_refused(folder: Pa
         checkpoint.load(folder)
     save_file(tensors | {name: torch.zeros(32, 31)}, path)
     with pytest.raises(CheckpointFormatError, match="do not fit"):
+        checkpoint.load(folder)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(folder: Path) -> None:
+    tokenizer = checkpoint.load(folder).tokenizer
+    tokenizer.add_tokens(["one", "more"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(CheckpointFormatError, match=r"tokenizer\.json has \d+ tokens but"):
         checkpoint.load(folder)
 
 
