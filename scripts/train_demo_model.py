@@ -2,7 +2,8 @@
 
     python -m scripts.train_demo_model --out model/demo --work runs/demo-model
 
-Tokenizer, then CLIP, then a language model on text, then stage 1 (projector) and stage 2 (projector and language model).
+A tokenizer, then CLIP, then a language model on text, then stage 1 (projector on captions) and stage 2 (projector and
+language model on instructions). Every stage saves itself in the work folder; delete the folder to start anew.
 """
 
 from __future__ import annotations
@@ -11,26 +12,86 @@ import argparse
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
-from scripts.demo_world.clip_stage import DrawnClip, clip_loss, measure_clip
+from model.checkpoint import load, save
+from model.llava import Llava
+from model.pixels import PixelConfig
+from scripts.demo_world.candidate import answer_all
+from scripts.demo_world.card import write_card
+from scripts.demo_world.clip_stage import MEAN, PICTURE_SIZE, STD, DrawnClip, clip_loss, measure_clip
+from scripts.demo_world.examination import mark, questions, table
+from scripts.demo_world.llava_stages import Trained, align_loss, held_out_loss, tune_loss
 from scripts.demo_world.stage import Schedule, run_stage
+from scripts.demo_world.text_stage import language_model, text_loss
 from scripts.demo_world.tokenizer import train_tokenizer
+
+ABOUT = "This model knows drawings of coloured shapes; load a real checkpoint with --model."
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("model/demo"), help="where the checkpoint goes")
-    parser.add_argument("--work", type=Path, default=Path("runs/demo-model"), help="where the stages save themselves")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--clip-steps", type=int, default=1000)
-    args = parser.parse_args(argv)
-    torch.manual_seed(0)
+    args = _arguments(argv)
+    torch.manual_seed(args.seed)
     tokenizer = train_tokenizer()
+    clip = _train_clip(args, tokenizer)
+    language = _train_language(args, tokenizer)
+    llava = Llava.from_parts(
+        clip.vision, language, projector_type="mlp2x_gelu", image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        template="llava_v0", pixels=PixelConfig(PICTURE_SIZE, "pad", MEAN, STD), about=ABOUT,
+    ).to(args.device)  # fmt: skip
+    _align_and_tune(args, llava, tokenizer)
+    save(args.out, llava, tokenizer)
+    asked = list(questions(args.questions_per_kind))
+    marks = mark(asked, answer_all(load(args.out, device=args.device), asked))
+    write_card(args.out, marks, vars(args), llava.num_parameters())
+    print(table(marks))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("model/demo"), help="where the checkpoint goes (%(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("runs/demo-model"), help="where stages are kept (%(default)s)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
+    parser.add_argument("--clip-steps", type=int, default=1000, help="of 128 pictures (%(default)s)")
+    parser.add_argument("--text-steps", type=int, default=300, help="of 64 texts (%(default)s)")
+    parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
+    parser.add_argument("--tune-steps", type=int, default=1800, help="of 48 conversations (%(default)s)")
+    parser.add_argument("--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)")
+    return parser.parse_args(argv)
+
+
+def _train_clip(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> DrawnClip:
     clip = DrawnClip(tokenizer).to(args.device)
     run_stage(
         "clip", args.work, clip, Schedule(args.clip_steps, 2e-3, 100, 0.05),
         lambda step: clip_loss(clip, step, 128), measure=lambda: measure_clip(clip), measure_every_steps=100,
     )  # fmt: skip
+    return clip
+
+
+def _train_language(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast):  # noqa: ANN202
+    language = language_model(tokenizer).to(args.device)
+    run_stage(
+        "text", args.work, language, Schedule(args.text_steps, 2.5e-3, 50, 0.01),
+        lambda step: text_loss(language, tokenizer, step, 64),
+    )  # fmt: skip
+    return language
+
+
+def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
+    aligned = Trained(llava, language_too=False)
+    run_stage(
+        "align", args.work, aligned, Schedule(args.align_steps, 4e-3, 30),
+        lambda step: align_loss(aligned, tokenizer, step, 64),
+    )  # fmt: skip
+    tuned = Trained(llava, language_too=True)
+    run_stage(
+        "tune", args.work, tuned, Schedule(args.tune_steps, 1.5e-3, 60, 0.01),
+        lambda step: tune_loss(tuned, tokenizer, step, 48, args.tune_steps),
+        measure=lambda: held_out_loss(tuned, tokenizer), measure_every_steps=100,
+    )  # fmt: skip
+    llava.eval()
 
 
 if __name__ == "__main__":

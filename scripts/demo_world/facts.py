@@ -33,13 +33,27 @@ def number(answer: str) -> int | None:
     return NUMBERS.index(found[0]) if found[0] in NUMBERS else 0
 
 
-def one_of(answer: str, known: tuple[str, ...], asked: str = "") -> str | None:
-    """The one word of `known` that the answer states beside those that the question itself named."""
+def one_of(answer: str, known: tuple[str, ...]) -> str | None:
+    """The one word of `known` that the answer states; None when it states several, or denies."""
     if denies(answer):
         return None
-    mentioned = set(words(asked))
-    found = {word for word in words(answer) if word in known and word not in mentioned}
+    found = {word for word in words(answer) if word in known}
     return found.pop() if len(found) == 1 else None
+
+
+def attribute(answer: str, kind: str) -> str | None:
+    """The colour, size, shape or place stated."""
+    if kind == "position":
+        return place(answer)
+    return one_of(answer, {"colour": COLOURS, "size": SIZES, "shape": SHAPES}[kind])
+
+
+def attribute_kind(fact: Fact) -> str:
+    """Which attribute a word of the world is."""
+    for kind, known in (("colour", COLOURS), ("size", SIZES), ("shape", SHAPES), ("position", PLACES)):
+        if fact in known:
+            return kind
+    raise ValueError(f"{fact!r} is no colour, size, shape or place of the drawn world.")
 
 
 def denies(answer: str) -> bool:
