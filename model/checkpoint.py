@@ -155,12 +155,12 @@ def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerFast, config: 
     rows = config.text_config.vocab_size
     if len(tokenizer) > rows:
         raise CheckpointFormatError(
-            f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens but the model has embeddings for {rows}; "
+            f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens but the model embeds {rows}; "
             "use the tokenizer that was saved with these weights."
         )
     if not 0 <= config.image_token_id < rows:
         raise CheckpointFormatError(
-            f"{folder / 'config.json'} says image_token_index {config.image_token_id}, but embeddings go from 0 "
+            f"{folder / 'config.json'} says image_token_index {config.image_token_id}, but ids go from 0 "
             f"to {rows - 1}; set it to the id of the image token."
         )
 
