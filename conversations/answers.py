@@ -1,7 +1,7 @@
 """The life of an answer in the database: started, saved piece by piece, ended once.
 
-The first end counts, with one exception: an answer that was marked interrupted because its stream seemed gone may still
-be ended by that stream, which knows more.
+The first end counts, with one exception: an answer that was marked interrupted because its stream seemed gone
+may still be ended by that stream, which knows more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def running(session: Session, conversation_id: str) -> AnswerRow | None:
 
 
 def refuse_while_running(session: Session, conversation_id: str, alive: Callable[[str], bool]) -> None:
-    """Raises AnswerRunning while a live page streams an answer here; a dead page's answer is ended instead."""
+    """Raises AnswerRunning while a live page streams an answer here; a dead page's answer is ended
+    instead."""
     row = running(session, conversation_id)
     if row is None:
         return
@@ -54,7 +55,12 @@ def refuse_twice(session: Session, question: TurnRow, request_key: str | None) -
 
 
 def start(
-    session: Session, question: TurnRow, settings: AnswerSettings, page: str, request_key: str | None, now: datetime
+    session: Session,
+    question: TurnRow,
+    settings: AnswerSettings,
+    page: str,
+    request_key: str | None,
+    now: datetime,
 ) -> TurnRow:
     """A new, empty answer under the question, running and shown."""
     hide_versions(session, question.conversation_id, question.id)
@@ -70,7 +76,10 @@ def start(
             conversation_id=question.conversation_id,
             page=page,
             finish_reason="running",
-            **(asdict(settings) | {"system_prompt": checked_text(settings.system_prompt, "The system prompt")}),
+            **(
+                asdict(settings)
+                | {"system_prompt": checked_text(settings.system_prompt, "The system prompt")}
+            ),
         ),
         pictures=[],
     )
@@ -83,7 +92,10 @@ def save_partial(session: Session, answer_id: int, text: str) -> bool:
     """What has come so far; False, and nothing written, if the answer has ended or is gone."""
     still_running = exists().where(AnswerRow.turn_id == answer_id, AnswerRow.finish_reason == "running")
     statement = (
-        update(TurnRow).where(TurnRow.id == answer_id, still_running).values(text=kept_text(text)).returning(TurnRow.id)
+        update(TurnRow)
+        .where(TurnRow.id == answer_id, still_running)
+        .values(text=kept_text(text))
+        .returning(TurnRow.id)
     )
     return session.scalar(statement) is not None
 
@@ -91,7 +103,9 @@ def save_partial(session: Session, answer_id: int, text: str) -> bool:
 def finish(session: Session, row: TurnRow, outcome: AnswerOutcome, now: datetime) -> None:
     """Write the end of an answer, unless it has one. Raises ValueError for an outcome that is no end."""
     if outcome.finish_reason not in _ENDS:
-        raise ValueError(f"an answer cannot end with {outcome.finish_reason!r}; it ends with one of {', '.join(_ENDS)}")
+        raise ValueError(
+            f"an answer cannot end with {outcome.finish_reason!r}; it ends with one of {', '.join(_ENDS)}"
+        )
     details = row.answer
     if details is None or details.finish_reason not in ("running", "interrupted"):
         return

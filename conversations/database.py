@@ -1,12 +1,15 @@
 """Opens the database, brings its tables up to date, and turns the driver's errors into sentences.
 
-SQLite runs in WAL mode: readers never wait for the writer. A transaction that will write says so at its start (BEGIN
-IMMEDIATE), because one that reads first and then writes can fail with "database is locked" without ever waiting.
+SQLite runs in WAL mode: readers never wait for the writer. A transaction that will write says so at its start
+(BEGIN IMMEDIATE), because one that reads first and then writes can fail with "database is locked" without
+ever waiting.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -35,11 +38,14 @@ from conversations.errors import (
 
 BUSY_TIMEOUT_SECONDS = 15
 _MIGRATING = threading.Lock()  # Alembic keeps its context in module globals
-_MIGRATION_LOCK_KEY = 0x4C6C614C  # any fixed number: PostgreSQL's advisory lock against two pages migrating at once
+_MIGRATION_LOCK_KEY = (
+    0x4C6C614C  # any fixed number: PostgreSQL's advisory lock against two pages migrating at once
+)
 
 
 class Database:
-    """An open, migrated database. `reading` and `writing` give a session in a transaction, from any thread."""
+    """An open, migrated database. `reading` and `writing` give a session in a transaction, from any
+    thread."""
 
     def __init__(self, database_url: str) -> None:
         self._url = _checked_url(database_url)
@@ -49,8 +55,12 @@ class Database:
         # SQLite has one writer; threads that queue here in order do not have to poll the file's lock.
         self._write_queue = threading.Lock() if self._sqlite else nullcontext()
         try:
+            if self._sqlite:
+                self._check_writable()
             with self._translated(), self._writer.begin() as connection:
                 _migrate(connection, str(self.name), sqlite=self._sqlite)
+            if self._sqlite:
+                self._set_wal_mode()
         except BaseException:
             self._engine.dispose()
             raise
@@ -60,7 +70,9 @@ class Database:
         return self._url.get_backend_name() == "sqlite"
 
     def _create_engine(self) -> Engine:
-        if self._sqlite:
+        if self._sqlite and not str(self._url.database).startswith(
+            "file:"
+        ):  # SQLite's own URIs name what exists
             _make_folder(Path(str(self._url.database)).parent)
         try:
             engine = create_engine(self._url, pool_size=10, max_overflow=30, pool_pre_ping=not self._sqlite)
@@ -70,6 +82,26 @@ class Database:
             event.listen(engine, "connect", _on_connect)
             event.listen(engine, "begin", _on_begin)
         return engine
+
+    def _check_writable(self) -> None:
+        """SQLite opens a file that may only be read without a word, and even begins a transaction on it."""
+        with self._translated(), self._writer.connect() as connection:
+            connection.exec_driver_sql("CREATE TABLE writable_probe (x INTEGER)")
+            connection.rollback()
+
+    def _set_wal_mode(self) -> None:
+        """For good, since the file remembers it: only once it is known to be ours, and outside a transaction.
+        While another page does the same SQLite says "locked" at once, so it is tried again."""
+        with self._translated(), self._engine.connect() as connection:
+            driver = connection.connection.cursor()
+            for wait_seconds in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0):
+                try:
+                    driver.execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error):
+                        raise
+                    time.sleep(wait_seconds)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -81,6 +113,7 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """A session whose changes are committed at the end of the block, or not at all."""
         with self._translated(), self._write_queue, Session(self._writer) as session, session.begin():
+            session.connection()  # begin now: what is read in the block must already be under the lock
             yield session
 
     def close(self) -> None:
@@ -107,7 +140,9 @@ def _checked_url(database_url: str) -> URL:
             " or postgresql+psycopg://user:password@host/name."
         ) from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UnsupportedDatabase(f"{url.get_backend_name()} databases cannot be used; use sqlite or postgresql.")
+        raise UnsupportedDatabase(
+            f"{url.get_backend_name()} databases cannot be used; use sqlite or postgresql."
+        )
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise UnsupportedDatabase("A database in memory would forget every conversation; name a file.")
     return url
@@ -124,9 +159,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _on_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver would begin late, and commit before DDL; _on_begin does it instead
+    connection.isolation_level = (
+        None  # the driver would begin late, and commit before DDL; _on_begin does it instead
+    )
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
@@ -146,9 +182,9 @@ def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
     known = {step.revision for step in script.walk_revisions()}
     if unknown := [revision for revision in current if revision not in known]:
         raise NewerSchema(
-            f"The database {name} was written by a newer version of this program (its tables are at {unknown[0]},"
-            f" this program knows up to {script.get_current_head()}); update the program or name another database"
-            " with --database-url. Nothing was changed."
+            f"The database {name} was written by a newer version of this program (its tables are at"
+            f" {unknown[0]}, this program knows up to {script.get_current_head()}); update the program"
+            " or name another database with --database-url. Nothing was changed."
         )
     if not current and sqlite and (tables := inspect(connection).get_table_names()):
         raise ForeignDatabase(
@@ -161,13 +197,96 @@ def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
             command.upgrade(config, "head")
 
 
+def _translated(self) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        translated = _translate(error, str(self.name))
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def _checked_url(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise UnsupportedDatabase(
+            "The database URL cannot be read; write it like sqlite:///var/chats.db"
+            " or postgresql+psycopg://user:password@host/name."
+        ) from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UnsupportedDatabase(
+            f"{url.get_backend_name()} databases cannot be used; use sqlite or postgresql."
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UnsupportedDatabase("A database in memory would forget every conversation; name a file.")
+    return url
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnwritableFolder(
+            f"The folder {folder} for the database cannot be made ({error.strerror});"
+            " make it writable or name another with --database-url."
+        ) from error
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = (
+        None  # the driver would begin late, and commit before DDL; _on_begin does it instead
+    )
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _on_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
+    """Bring the tables up to date inside the open transaction: done whole or not at all."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
+    if not sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK_KEY})
+    current = MigrationContext.configure(connection).get_current_heads()
+    known = {step.revision for step in script.walk_revisions()}
+    if unknown := [revision for revision in current if revision not in known]:
+        raise NewerSchema(
+            f"The database {name} was written by a newer version of this program (its tables are at"
+            f" {unknown[0]}, this program knows up to {script.get_current_head()}); update the program"
+            " or name another database with --database-url. Nothing was changed."
+        )
+    if not current and sqlite and (tables := inspect(connection).get_table_names()):
+        raise ForeignDatabase(
+            f"The database {name} belongs to another program (it has a table {tables[0]!r});"
+            " name another file with --database-url. Nothing was changed."
+        )
+    if set(current) != set(script.get_heads()):
+        config.attributes["connection"] = connection
+        with _MIGRATING:
+            command.upgrade(config, "head")
+
+
+def _check_writable(connection: Connection) -> None:
+    """SQLite opens a file that may only be read without a word, and even begins a transaction on it."""
+    with connection.begin_nested() as attempt:
+        connection.exec_driver_sql("CREATE TABLE writable_probe (x INTEGER)")
+        attempt.rollback()
+
+
 def _translate(error: DBAPIError, name: str) -> LogError | None:
     """The sentence for a driver's error, or None for one that is a fault of ours."""
     message = str(error.orig).lower()
     if "not a database" in message or "malformed" in message:
         return CorruptDatabase(
-            f"The file {name} is not a database, or it is damaged; nothing was changed. Move it away to start with an"
-            " empty one, put a backup in its place, or name another with --database-url."
+            f"The file {name} is not a database, or it is damaged; nothing was changed. Move it away to start"
+            " with an empty one, put a backup in its place, or name another with --database-url."
         )
     if "readonly" in message or "unable to open" in message or "permission denied" in message:
         return UnwritableFolder(
@@ -175,11 +294,16 @@ def _translate(error: DBAPIError, name: str) -> LogError | None:
             " or name another with --database-url."
         )
     if "is full" in message or "no space left" in message:
-        return DiskFull(f"There is no room left on the disk of {name}; nothing of this step was stored. Make room.")
+        return DiskFull(
+            f"There is no room left on the disk of {name}; nothing of this step was stored. Make room."
+        )
     if "is locked" in message:
         return DatabaseBusy(
-            f"Another process held the database {name} for more than {BUSY_TIMEOUT_SECONDS} seconds; try again."
+            f"Another process held the database {name} for more than {BUSY_TIMEOUT_SECONDS} seconds;"
+            " try again."
         )
     if error.connection_invalidated or "connection" in message:
-        return DatabaseRefused(f"The database {name} cannot be reached ({error.orig}); check that its server runs.")
+        return DatabaseRefused(
+            f"The database {name} cannot be reached ({error.orig}); check that its server runs."
+        )
     return None

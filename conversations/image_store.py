@@ -1,8 +1,8 @@
 """Pictures on disk, each stored once, named by the SHA-256 of the bytes that are stored.
 
-What is stored is not what was sent but what was seen: upright RGB pixels encoded anew, so that no metadata (a place, a
-name, a camera) and no trick in the file survives. The same upload always gives the same bytes and so the same name.
-Whose a picture is, the conversation store knows; this one only knows bytes.
+What is stored is not what was sent but what was seen: upright RGB pixels encoded anew, so that no metadata (a
+place, a name, a camera) and no trick in the file survives. The same upload always gives the same bytes and so
+the same name. Whose a picture is, the conversation store knows; this one only knows bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 
 from PIL import Image
@@ -31,29 +32,35 @@ THUMBNAIL_QUALITY = 82
 MAX_LOSSLESS_PIXELS = 4_000_000
 """A PNG of more pixels is a photo more often than a drawing, and is stored as JPEG."""
 
+MAX_DECODING = 2
+"""Pictures decoded at the same time; one of 40 million pixels takes about half a gigabyte meanwhile."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
 class ImageStore:
-    """Pictures in a folder, at ab/cd/<sha256>.png or .jpg. Any number of threads and processes may use one folder."""
+    """Pictures in a folder, at ab/cd/<sha256>.png or .jpg. Any number of threads and processes may use one
+    folder."""
 
     def __init__(self, folder: Path, max_bytes: int = 15_000_000, max_pixels: int = 40_000_000) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
         self.max_pixels = max_pixels
+        self._decoding = threading.BoundedSemaphore(MAX_DECODING)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
 
     def add(self, data: bytes) -> ImageRef:
-        """Store a picture that somebody sent. Raises PictureRefused if it is broken, too large, animated or no picture,
-        UnwritableFolder if it cannot be stored."""
-        picture = read_picture(data, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
-        image = picture.image
-        as_jpeg = picture.photo or image.width * image.height > MAX_LOSSLESS_PIXELS
-        stored = _encode(image, "JPEG" if as_jpeg else "PNG", JPEG_QUALITY)
+        """Store a picture that somebody sent. Raises PictureRefused if it is broken, too large, animated or
+        no picture, UnwritableFolder if it cannot be stored."""
+        with self._decoding:
+            picture = read_picture(data, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
+            image = picture.image
+            as_jpeg = picture.photo or image.width * image.height > MAX_LOSSLESS_PIXELS
+            stored = _encode(image, "JPEG" if as_jpeg else "PNG", JPEG_QUALITY)
         sha256 = hashlib.sha256(stored).hexdigest()
         self._write(self._stem(sha256).with_suffix(".jpg" if as_jpeg else ".png"), stored)
         return ImageRef(sha256, image.width, image.height)
@@ -74,7 +81,9 @@ class ImageStore:
         with Image.open(self.path(sha256), formats=("PNG", "JPEG")) as image:
             scale = min(1.0, THUMBNAIL_SIDE / max(image.size))
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            image.draft("RGB", size)  # a JPEG is decoded at an eighth, a quarter or a half where that is enough
+            image.draft(
+                "RGB", size
+            )  # a JPEG is decoded at an eighth, a quarter or a half where that is enough
             small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         self._write(path, _encode(small, "JPEG", THUMBNAIL_QUALITY))
         return path
@@ -95,8 +104,8 @@ class ImageStore:
         return f"data:{_MEDIA_TYPES[path.suffix]};base64,{encoded}"
 
     def remove(self, sha256: str) -> None:
-        """Remove a picture and its thumbnail; nothing happens if it is not there. Only the conversation store, which
-        knows that nobody uses it any more, should call this."""
+        """Remove a picture and its thumbnail; nothing happens if it is not there. Only the conversation
+        store, which knows that nobody uses it any more, should call this."""
         stem = self._stem(sha256)
         for path in (self._thumbnail_path(sha256), *(stem.with_suffix(suffix) for suffix in _MEDIA_TYPES)):
             path.unlink(missing_ok=True)
@@ -132,14 +141,14 @@ class ImageStore:
 
 
 def _encode(image: Image.Image, file_format: str, quality: int) -> bytes:
-    """The bytes of a picture without any metadata; a fresh copy of the pixels carries none."""
-    bare = Image.new("RGB", image.size)
-    bare.paste(image)
+    """The bytes of a picture without any metadata: Pillow would write comment, resolution and colour profile
+    anew."""
+    image.info = {}
     buffer = io.BytesIO()
     if file_format == "PNG":
-        bare.save(buffer, "PNG", compress_level=6)
+        image.save(buffer, "PNG", compress_level=6)
     else:
-        bare.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+        image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
     return buffer.getvalue()
 
 

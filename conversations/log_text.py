@@ -1,4 +1,5 @@
-"""Which texts the log keeps. What a person typed is kept as it is or refused; what a model wrote is always kept."""
+"""Which texts the log keeps. What a person typed is kept as it is or refused; what a model wrote is always
+kept."""
 
 from __future__ import annotations
 
@@ -16,17 +17,27 @@ def checked_text(text: str, what: str = "The text") -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidText(f"{what} contains a broken character at position {error.start + 1}; remove it.") from error
+        raise InvalidText(
+            f"{what} contains a broken character at position {error.start + 1}; remove it."
+        ) from error
     return text
 
 
+def can_be_kept(text: str) -> bool:
+    """Whether a text could stand in the log at all; an id or an owner that could not need not be looked
+    for."""
+    return isinstance(text, str) and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def kept_text(text: str) -> str:
-    """A model's text with what cannot be kept replaced by U+FFFD, so that no answer is lost for one character."""
+    """A model's text with what cannot be kept replaced by U+FFFD, so that no answer is lost for one
+    character."""
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def title_of(question: str) -> str:
-    """A line for the sidebar from the first question, cut between words; 'A picture' where there is no text."""
+    """A line for the sidebar from the first question, cut between words; 'A picture' where there is no
+    text."""
     line = " ".join(question.split())
     if not line:
         return PICTURE_TITLE

@@ -1,8 +1,10 @@
-"""Which page processes are alive: each holds a lock on a small file, which the kernel frees however the process ends.
+"""Which page processes are alive: each holds a lock on a small file, which the kernel frees however the
+process ends.
 
-An answer that is "running" in the database is running in truth only while the page that streams it lives. Time limits
-would guess at that (a queue may be long); a process id may be another process's by now. A lock cannot lie: after kill -9
-it is free at once, and a second page on the same database does not end the first one's answers.
+An answer that is "running" in the database is running in truth only while the page that streams it lives.
+Time limits would guess at that (a queue may be long); a process id may be another process's by now. A lock
+cannot lie: after kill -9 it is free at once, and a second page on the same database does not end the first
+one's answers.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class PageLease:
         self.page_id, self._descriptor = self._take()
 
     def _take(self) -> tuple[str, int]:
-        """A new file with the lock held. Between creating and locking, another page may have swept it away: again."""
+        """A new file with the lock held. Between creating and locking, another page may have swept it away:
+        again."""
         while True:
             page_id = uuid.uuid4().hex
             path = self._folder / f"{page_id}.lock"
@@ -46,7 +49,7 @@ class PageLease:
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         finally:

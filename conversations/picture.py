@@ -1,14 +1,16 @@
-"""The door for pictures: bytes from a stranger become an upright RGB picture, or a sentence that says why not.
+"""The door for pictures: bytes from a stranger become an upright RGB picture, or a sentence that says why
+not.
 
-The size is read from the header and checked before a single pixel is decoded, so that a small file which declares
-60,000 x 60,000 pixels costs nothing. Pillow's readers are used one by one, not through `Image.open`, which would try
-about fifty formats and whose warning about huge pictures is a switch for the whole process.
+The size is read from the header and checked before a single pixel is decoded, so that a small file which
+declares 60,000 x 60,000 pixels costs nothing. Pillow's readers are used one by one, not through `Image.open`,
+which would try about fifty formats and whose warning about huge pictures is a switch for the whole process.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import zlib
 from dataclasses import dataclass
 
 from PIL import Image
@@ -44,7 +46,18 @@ _UPRIGHT = {  # EXIF 2.32, table 6: how the stored picture must be turned to sta
     8: Image.Transpose.ROTATE_90,
 }
 # What Pillow's readers raise on broken files, besides OSError; everything else is a fault of ours.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +83,22 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Upright:
         with reader(io.BytesIO(data)) as picture:
             _check_size(picture.size, max_pixels)
             if _animated(picture):
-                raise PictureRefused("The picture is animated; only still pictures of one frame are accepted.")
+                raise PictureRefused(
+                    "The picture is animated; only still pictures of one frame are accepted."
+                )
             picture.load()
             _check_size(picture.size, max_pixels)
-            return Upright(_turned(_to_rgb(picture), _orientation(picture)), reader in (JpegImageFile, WebPImageFile))
+            return Upright(
+                _turned(_to_rgb(picture), _orientation(picture)), reader in (JpegImageFile, WebPImageFile)
+            )
     except PictureRefused:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureRefused(_too_many_pixels(max_pixels)) from error
+        raise PictureRefused(f"The picture is far too large; {_too_many_pixels(max_pixels)}") from error
     except MemoryError as error:
-        raise PictureRefused("There is not enough memory to decode this picture; send a smaller one.") from error
+        raise PictureRefused(
+            "There is not enough memory to decode this picture; send a smaller one."
+        ) from error
     except _BROKEN as error:
         raise PictureRefused(
             f"The picture is broken or cut off and cannot be read; send a whole {_ACCEPTED} file."
@@ -87,7 +106,8 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Upright:
 
 
 def _animated(picture: ImageFile) -> bool:
-    """Whether more than one frame is to be shown. Readers of formats without frames have no such attribute."""
+    """Whether more than one frame is to be shown. Readers of formats without frames have no such
+    attribute."""
     if isinstance(picture, (PngImageFile, GifImageFile, WebPImageFile)):
         return bool(picture.is_animated)
     return False
@@ -130,11 +150,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PictureRefused(f"The picture has {width:,} x {height:,} pixels; {_too_many_pixels(max_pixels)}")
     if max(size) > MAX_SIDE:
-        raise PictureRefused(f"The picture's longer side has {max(size):,} pixels; at most {MAX_SIDE:,} are accepted.")
+        raise PictureRefused(
+            f"The picture's longer side has {max(size):,} pixels; at most {MAX_SIDE:,} are accepted."
+        )
 
 
 def _too_many_pixels(max_pixels: int) -> str:
-    return f"at most {max_pixels / 1e6:g} million are accepted."
+    return f"at most {max_pixels / 1e6:g} million pixels are accepted."
 
 
 def _megabytes(num_bytes: int) -> str:
@@ -142,19 +164,21 @@ def _megabytes(num_bytes: int) -> str:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    """8-bit RGB. What is transparent is seen on white; 16-bit grey is scaled, where Pillow alone would clip it."""
+    """8-bit RGB. What is transparent is seen on white; 16-bit grey is scaled, where Pillow alone would clip
+    it."""
     if picture.mode.startswith("I"):
         return picture.convert("I").point(lambda level: level * (1 / 257) + 0.5).convert("L").convert("RGB")
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        white.alpha_composite(layer)
-        return white.convert("RGB")
+        white = Image.new("RGB", layer.size, "white")
+        white.paste(layer, mask=layer.getchannel("A"))
+        return white
     return picture.convert("RGB")
 
 
 def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none or it cannot be read: metadata alone refuses nothing."""
+    """The EXIF orientation, 1 (upright) where there is none or it cannot be read: metadata alone refuses
+    nothing."""
     try:
         return int(picture.getexif().get(_ORIENTATION_TAG, 1))
     except _BROKEN:

@@ -1,5 +1,5 @@
-"""Which pictures the turns use. Files come and go only inside a transaction that writes, so that no turn can come to
-use a picture in the moment in which it is removed."""
+"""Which pictures the turns use. Files come and go only inside a transaction that writes, so that no turn can
+come to use a picture in the moment in which it is removed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,38 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from conversations.image_store import ImageStore
+from conversations.log_text import can_be_kept
 from conversations.messages import ImageRef
 from conversations.tables import ConversationRow, PictureRow, TurnPictureRow, TurnRow
 
 
-def attach(session: Session, images: ImageStore, turn: TurnRow, refs: Sequence[ImageRef], now: datetime) -> None:
+def attach(
+    session: Session, images: ImageStore, turn: TurnRow, refs: Sequence[ImageRef], now: datetime
+) -> None:
     """Give a turn its pictures, in order. Raises PictureMissing if one is not stored."""
     for position, ref in enumerate(refs):
-        images.path(ref.sha256)
-        picture = session.get(PictureRow, ref.sha256)
-        if picture is None:
-            width, height = images.size(ref.sha256)
-            picture = PictureRow(sha256=ref.sha256, width=width, height=height, created_at=now)
-            session.add(picture)
+        width, height = images.size(ref.sha256)
+        _claim(session, ref.sha256, width, height, now)
+        images.path(
+            ref.sha256
+        )  # again, now that the row is claimed: it may have been removed while we waited for it
+        picture = session.get_one(PictureRow, ref.sha256)
         turn.pictures.append(TurnPictureRow(position=position, sha256=ref.sha256, picture=picture))
+
+
+def _claim(session: Session, sha256: str, width: int, height: int, now: datetime) -> None:
+    """Have the row, and have it locked until the transaction ends, whoever else adds or removes it just
+    now."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    session.execute(
+        insert(PictureRow)
+        .values(sha256=sha256, width=width, height=height, created_at=now)
+        .on_conflict_do_update(index_elements=["sha256"], set_={"width": width, "height": height})
+    )
 
 
 def allowed(session: Session, owner: str, sha256: str) -> bool:
@@ -34,7 +49,7 @@ def allowed(session: Session, owner: str, sha256: str) -> bool:
         TurnRow.conversation_id == ConversationRow.id,
         ConversationRow.owner == owner,
     )
-    return bool(session.scalar(select(query)))
+    return can_be_kept(owner) and can_be_kept(sha256) and bool(session.scalar(select(query)))
 
 
 def used_in(session: Session, conversation_id: str) -> list[str]:
@@ -49,11 +64,13 @@ def used_in(session: Session, conversation_id: str) -> list[str]:
 
 
 def remove_unused(session: Session, images: ImageStore, candidates: Sequence[str] | None = None) -> None:
-    """Remove the pictures, among the candidates or all, that no turn uses any more: first the row, then the file."""
+    """Remove the pictures, among the candidates or all, that no turn uses any more: first the row, then the
+    file."""
     unused = ~exists().where(TurnPictureRow.sha256 == PictureRow.sha256)
     query = select(PictureRow.sha256).where(unused)
     if candidates is not None:
         query = query.where(PictureRow.sha256.in_(candidates))
-    for sha256 in session.scalars(query).all():
-        session.execute(delete(PictureRow).where(PictureRow.sha256 == sha256))
-        images.remove(sha256)
+    for sha256 in session.scalars(query.with_for_update()).all():
+        gone = delete(PictureRow).where(PictureRow.sha256 == sha256, unused).returning(PictureRow.sha256)
+        if session.scalar(gone) is not None:
+            images.remove(sha256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session
 
+from conversations.log_text import can_be_kept
 from conversations.tables import ConversationRow, TurnRow
 from conversations.turns import ConversationSummary
 
@@ -12,15 +13,19 @@ MAX_SEARCH_LENGTH = 200
 
 
 def recent(session: Session, owner: str, words: str, limit: int, offset: int) -> list[ConversationSummary]:
-    """Conversations in which every word occurs, in the title or in a turn. Nothing is that long or unprintable that
-    it could be searched for beyond `MAX_SEARCH_LENGTH` characters: such a search finds nothing."""
-    if len(words) > MAX_SEARCH_LENGTH or not _searchable(words):
+    """Conversations in which every word occurs, in the title or in a turn. Nothing is that long or
+    unprintable that it could be searched for beyond `MAX_SEARCH_LENGTH` characters: such a search finds
+    nothing."""
+    if len(words) > MAX_SEARCH_LENGTH or not (can_be_kept(words) and can_be_kept(owner)):
         return []
     found = [
         or_(
             ConversationRow.title.icontains(word, autoescape=True),
             exists().where(
-                and_(TurnRow.conversation_id == ConversationRow.id, TurnRow.text.icontains(word, autoescape=True))
+                and_(
+                    TurnRow.conversation_id == ConversationRow.id,
+                    TurnRow.text.icontains(word, autoescape=True),
+                )
             ),
         )
         for word in words.split()
@@ -32,9 +37,4 @@ def recent(session: Session, owner: str, words: str, limit: int, offset: int) ->
         .limit(max(0, limit))
         .offset(max(0, offset))
     )
-    return [ConversationSummary(*row) for row in session.execute(query).tuples()]
-
-
-def _searchable(words: str) -> bool:
-    """What the log never keeps (NUL, half a surrogate pair) it need not be asked for."""
-    return "\0" not in words and not any("\ud800" <= character <= "\udfff" for character in words)
+    return [ConversationSummary(*row) for row in session.execute(query)]

@@ -1,19 +1,19 @@
-"""The log's one door: every conversation, question, answer and picture goes in and comes out through this class.
+"""The log's one door: every conversation, question, answer and picture goes in and comes out through this
+class.
 
-Every call of a person names its owner, and another's id is answered exactly as one that does not exist (`NotFound`).
-A question is committed before it is asked. Its answer stands in the tree, "running", before the first word comes, so
-that whatever then dies, what had come is there and is marked for what it is.
+Every call of a person names its owner, and another's id is answered exactly as one that does not exist
+(`NotFound`). A question is committed before it is asked. Its answer stands in the tree, "running", before the
+first word comes, so that whatever then dies, what had come is there and is marked for what it is.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
 
 from conversations import answers, pictures
 from conversations import search as searching
@@ -21,6 +21,7 @@ from conversations.database import Database
 from conversations.errors import InvalidText, NotFound, UnwritableFolder
 from conversations.image_store import ImageStore
 from conversations.log_text import checked_text, checked_title, title_of
+from conversations.lookup import conversation_row, sent_before, turn_row
 from conversations.messages import ImageRef
 from conversations.page_lease import PageLease
 from conversations.tables import ConversationRow, TurnRow
@@ -41,8 +42,8 @@ class ConversationStore:
 
     @classmethod
     def open(cls, database_url: str, image_folder: Path) -> ConversationStore:
-        """Open the database, made and migrated where needed. Raises DatabaseRefused, with the remedy, if it cannot
-        be used; an existing file is then left as it was."""
+        """Open the database, made and migrated where needed. Raises DatabaseRefused, with the remedy, if it
+        cannot be used; an existing file is then left as it was."""
         database = Database(database_url)
         try:
             images = ImageStore(image_folder)
@@ -62,10 +63,11 @@ class ConversationStore:
         self._lease.release()
         self._database.close()
 
-    # -- conversations -------------------------------------------------------------------------------------------
+    # -- conversations ---------------------------------------------------------------------------------------
 
     def create(self, owner: str, system_prompt: str = "") -> Conversation:
-        """A new, empty conversation. It has no title, and `recent` leaves it out, until the first question."""
+        """A new, empty conversation. It has no title, and `recent` leaves it out, until the first
+        question."""
         now = _now()
         row = ConversationRow(
             id=uuid.uuid4().hex,
@@ -83,12 +85,15 @@ class ConversationStore:
     def load(self, owner: str, conversation_id: str) -> Conversation:
         """A conversation with its shown branch. Raises NotFound."""
         with self._database.reading() as session:
-            row = _conversation_row(session, owner, conversation_id)
+            row = conversation_row(session, owner, conversation_id)
             turns = session.scalars(select(TurnRow).where(TurnRow.conversation_id == conversation_id))
             return _conversation(row, shown_path(turns))
 
-    def recent(self, owner: str, search: str = "", limit: int = 50, offset: int = 0) -> list[ConversationSummary]:
-        """Conversations with at least one question, newest first; with `search`, those that contain all its words."""
+    def recent(
+        self, owner: str, search: str = "", limit: int = 50, offset: int = 0
+    ) -> list[ConversationSummary]:
+        """Conversations with at least one question, newest first; with `search`, those that contain all its
+        words."""
         with self._database.reading() as session:
             return searching.recent(session, owner, search, limit, offset)
 
@@ -96,25 +101,26 @@ class ConversationStore:
         """Raises NotFound, InvalidText."""
         line = checked_title(title)
         with self._database.writing() as session:
-            _conversation_row(session, owner, conversation_id).title = line
+            conversation_row(session, owner, conversation_id).title = line
 
     def set_system_prompt(self, owner: str, conversation_id: str, system_prompt: str) -> None:
-        """For the answers to come; each answer keeps the one it was asked with. Raises NotFound, InvalidText."""
+        """For the answers to come; each answer keeps the one it was asked with. Raises NotFound,
+        InvalidText."""
         checked_text(system_prompt, "The system prompt")
         with self._database.writing() as session:
-            _conversation_row(session, owner, conversation_id).system_prompt = system_prompt
+            conversation_row(session, owner, conversation_id).system_prompt = system_prompt
 
     def delete(self, owner: str, conversation_id: str) -> None:
         """Remove a conversation and the pictures that nobody else uses. Raises NotFound."""
         with self._database.writing() as session:
-            _conversation_row(session, owner, conversation_id)
+            conversation_row(session, owner, conversation_id)
             used = pictures.used_in(session, conversation_id)
             session.execute(delete(TurnRow).where(TurnRow.conversation_id == conversation_id))
             session.execute(delete(ConversationRow).where(ConversationRow.id == conversation_id))
         with self._database.writing() as session:
             pictures.remove_unused(session, self.images, used)
 
-    # -- turns ---------------------------------------------------------------------------------------------------
+    # -- turns -----------------------------------------------------------------------------------------------
 
     def add_question(
         self,
@@ -126,22 +132,26 @@ class ConversationStore:
         parent_id: int | None = None,
         request_key: str | None = None,
     ) -> Turn:
-        """Append a question under `parent_id` (None: at the root) and show it. The same `request_key` again returns the
-        turn that it made the first time. A question with the parent of an earlier one is another version of it.
+        """Append a question under `parent_id` (None: at the root) and show it. The same `request_key` again
+        returns the turn that it made the first time. A question with the parent of an earlier one is another
+        version of it.
 
-        `images` come from `images.add` in the same request or from a turn of the same owner, never from an id that a
-        client sent. Raises NotFound, InvalidText, PictureMissing, and AnswerRunning while the conversation is being
-        answered."""
+        `images` come from `images.add` in the same request or from a turn of the same owner, never from an id
+        that a client sent. Raises NotFound, InvalidText, PictureMissing, and AnswerRunning while the
+        conversation is being answered."""
         checked_text(text, "The message")
         if not text.strip() and not images:
             raise InvalidText("The message is empty; write something or add a picture.")
         _check_request_key(request_key)
         now = _now()
         with self._database.writing() as session:
-            conversation = _conversation_row(session, owner, conversation_id, lock=True)
-            if (row := _sent_before(session, conversation_id, request_key)) is not None:
+            conversation = conversation_row(session, owner, conversation_id, lock=True)
+            if (row := sent_before(session, conversation_id, request_key)) is not None:
                 return turn_of(row, siblings(session, row))
-            if parent_id is not None and _turn_row(session, owner, parent_id).conversation_id != conversation_id:
+            if (
+                parent_id is not None
+                and turn_row(session, owner, parent_id).conversation_id != conversation_id
+            ):
                 raise NotFound(f"The turn {parent_id} is not in this conversation; load it again.")
             answers.refuse_while_running(session, conversation_id, self._lease.alive)
             answers.hide_versions(session, conversation_id, parent_id)
@@ -166,28 +176,31 @@ class ConversationStore:
     def start_answer(
         self, owner: str, question_id: int, settings: AnswerSettings, *, request_key: str | None = None
     ) -> Turn:
-        """Put an empty, running answer under a question; a second one for the same question is another version.
+        """Put an empty, running answer under a question; a second one for the same question is another
+        version.
 
-        Raises NotFound, AnswerRunning while the conversation is being answered, and AlreadyAnswered if `request_key`
-        got its answer before (Send was pressed twice, and the second press came late)."""
+        Raises NotFound, AnswerRunning while the conversation is being answered, and AlreadyAnswered if
+        `request_key` got its answer before (Send was pressed twice, and the second press came late)."""
         _check_request_key(request_key)
         with self._database.writing() as session:
-            question = _turn_row(session, owner, question_id)
+            question = turn_row(session, owner, question_id)
             if question.role != "user":
                 raise NotFound(f"The turn {question_id} is not a question; only questions are answered.")
-            _conversation_row(session, owner, question.conversation_id, lock=True)
+            conversation_row(session, owner, question.conversation_id, lock=True)
             answers.refuse_while_running(session, question.conversation_id, self._lease.alive)
             answers.refuse_twice(session, question, request_key)
             row = answers.start(session, question, settings, self._lease.page_id, request_key, _now())
             return turn_of(row, siblings(session, row))
 
     def save_partial(self, answer_id: int, text: str) -> bool:
-        """Keep what has come so far. False if the answer has ended or is gone: then the stream should stop."""
+        """Keep what has come so far. False if the answer has ended or is gone: then the stream should
+        stop."""
         with self._database.writing() as session:
             return answers.save_partial(session, answer_id, text)
 
     def finish_answer(self, answer_id: int, outcome: AnswerOutcome) -> Turn:
-        """Write how the answer ended; a second end changes nothing. Raises NotFound if it was deleted meanwhile."""
+        """Write how the answer ended; a second end changes nothing. Raises NotFound if it was deleted
+        meanwhile."""
         with self._database.writing() as session:
             row = session.get(TurnRow, answer_id)
             if row is None or row.role != "assistant":
@@ -196,18 +209,18 @@ class ConversationStore:
             return turn_of(row, siblings(session, row))
 
     def interrupt(self, owner: str, conversation_id: str) -> bool:
-        """End what is running here although no stream is left that would: text kept, marked interrupted. Whether there
-        was something to end. Raises NotFound."""
+        """End what is running here although no stream is left that would: text kept, marked interrupted.
+        Whether there was something to end. Raises NotFound."""
         with self._database.writing() as session:
-            _conversation_row(session, owner, conversation_id, lock=True)
+            conversation_row(session, owner, conversation_id, lock=True)
             row = answers.running(session, conversation_id)
             if row is not None:
                 row.finish_reason = "interrupted"
             return row is not None
 
     def recover(self) -> int:
-        """Call at start: answers that a dead page left running become "interrupted"; returns how many. Answers of other
-        live pages on the same database go on."""
+        """Call at start: answers that a dead page left running become "interrupted"; returns how many.
+        Answers of other live pages on the same database go on."""
         with self._database.writing() as session:
             count = answers.recover(session, self._lease.alive)
             pictures.remove_unused(session, self.images)
@@ -217,26 +230,27 @@ class ConversationStore:
     def turn(self, owner: str, turn_id: int) -> Turn:
         """One turn. Raises NotFound."""
         with self._database.reading() as session:
-            row = _turn_row(session, owner, turn_id)
+            row = turn_row(session, owner, turn_id)
             return turn_of(row, siblings(session, row))
 
     def path(self, owner: str, turn_id: int) -> tuple[Turn, ...]:
         """The turns from the root to this one, shown or not: what a model is asked with. Raises NotFound."""
         with self._database.reading() as session:
-            row = _turn_row(session, owner, turn_id)
+            row = turn_row(session, owner, turn_id)
             rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == row.conversation_id))
             return path_to(rows, turn_id)
 
     def versions(self, owner: str, turn_id: int) -> tuple[Turn, ...]:
         """All turns under the same parent, oldest first. Raises NotFound."""
         with self._database.reading() as session:
-            rows = siblings(session, _turn_row(session, owner, turn_id))
+            rows = siblings(session, turn_row(session, owner, turn_id))
             return tuple(turn_of(row, rows) for row in rows)
 
     def show(self, owner: str, turn_id: int) -> None:
-        """Show this version, and every turn above it; below it, what was last shown there. Raises NotFound."""
+        """Show this version, and every turn above it; below it, what was last shown there. Raises
+        NotFound."""
         with self._database.writing() as session:
-            row: TurnRow | None = _turn_row(session, owner, turn_id)
+            row: TurnRow | None = turn_row(session, owner, turn_id)
             while row is not None:
                 answers.hide_versions(session, row.conversation_id, row.parent_id)
                 row.is_shown = True
@@ -248,45 +262,16 @@ class ConversationStore:
         if rating not in ("up", "down", None):
             raise ValueError(f"a rating is 'up', 'down' or None, not {rating!r}")
         with self._database.writing() as session:
-            row = _turn_row(session, owner, turn_id)
+            row = turn_row(session, owner, turn_id)
             if row.role != "assistant":
                 raise NotFound(f"The turn {turn_id} is not an answer; only answers are rated.")
             row.rating = rating
 
     def image_allowed(self, owner: str, sha256: str) -> bool:
-        """Whether this picture stands in one of the owner's conversations; the route that serves pictures asks this."""
+        """Whether this picture stands in one of the owner's conversations; the route that serves pictures
+        asks this."""
         with self._database.reading() as session:
             return pictures.allowed(session, owner, sha256)
-
-
-def _conversation_row(session: Session, owner: str, conversation_id: str, *, lock: bool = False) -> ConversationRow:
-    """The owner's conversation; `lock` makes writers to it wait for each other on PostgreSQL (SQLite has one writer)."""
-    query = select(ConversationRow).where(ConversationRow.id == conversation_id, ConversationRow.owner == owner)
-    row = session.scalar(query.with_for_update() if lock else query)
-    if row is None:
-        raise NotFound(f"There is no conversation {conversation_id!r} here; it was deleted, or it is not yours.")
-    return row
-
-
-def _turn_row(session: Session, owner: str, turn_id: int) -> TurnRow:
-    query = (
-        select(TurnRow)
-        .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
-        .where(TurnRow.id == turn_id, ConversationRow.owner == owner)
-    )
-    row = session.scalar(query)
-    if row is None:
-        raise NotFound(f"There is no turn {turn_id!r} here; it was deleted, or it is not yours.")
-    return row
-
-
-def _sent_before(session: Session, conversation_id: str, request_key: str | None) -> TurnRow | None:
-    if request_key is None:
-        return None
-    query = select(TurnRow).where(
-        TurnRow.conversation_id == conversation_id, TurnRow.role == "user", TurnRow.request_key == request_key
-    )
-    return session.scalar(query)
 
 
 def _conversation(row: ConversationRow, shown: tuple[Turn, ...]) -> Conversation:
@@ -295,14 +280,19 @@ def _conversation(row: ConversationRow, shown: tuple[Turn, ...]) -> Conversation
 
 def _checked_owner(owner: str) -> str:
     if not owner or len(checked_text(owner, "The owner")) > MAX_OWNER_LENGTH:
-        raise InvalidText(f"An owner's name has 1 to {MAX_OWNER_LENGTH} characters; this one has {len(owner)}.")
+        raise InvalidText(
+            f"An owner's name has 1 to {MAX_OWNER_LENGTH} characters; this one has {len(owner)}."
+        )
     return owner
 
 
 def _check_request_key(request_key: str | None) -> None:
-    if request_key is not None and not 1 <= len(checked_text(request_key, "The key")) <= MAX_REQUEST_KEY_LENGTH:
+    if (
+        request_key is not None
+        and not 1 <= len(checked_text(request_key, "The key")) <= MAX_REQUEST_KEY_LENGTH
+    ):
         raise InvalidText(f"A request key has 1 to {MAX_REQUEST_KEY_LENGTH} characters.")
 
 
 def _now() -> datetime:
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

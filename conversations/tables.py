@@ -1,12 +1,13 @@
 """The tables, for SQLite and PostgreSQL alike. Their history is in migrations/; change both together.
 
-A turn belongs to a conversation and has a parent; exactly one turn among those under the same parent is the shown one.
-What an answer was asked with and how it ended stands in `answers`, so that `turns` stays narrow for reading and search.
+A turn belongs to a conversation and has a parent; exactly one turn among those under the same parent is the
+shown one. What an answer was asked with and how it ended stands in `answers`, so that `turns` stays narrow
+for reading and search.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -30,7 +31,8 @@ Id = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC. SQLite keeps no time zone, so it is taken off on the way in and put back on the way out."""
+    """A time in UTC. SQLite keeps no time zone, so it is taken off on the way in and put back on the way
+    out."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -40,13 +42,13 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"the time {value} has no time zone; the log keeps UTC only")
-        value = value.astimezone(timezone.utc)
+        value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
@@ -128,8 +130,8 @@ class TurnRow(Base):
 class AnswerRow(Base):
     """What an answer was asked with and how it ended. `page` is the process that is streaming it.
 
-    `conversation_id` is repeated here for the partial unique index: the database itself allows one running answer a
-    conversation, whatever number of threads and processes write.
+    `conversation_id` is repeated here for the partial unique index: the database itself allows one running
+    answer a conversation, whatever number of threads and processes write.
     """
 
     __tablename__ = "answers"
@@ -142,12 +144,15 @@ class AnswerRow(Base):
             postgresql_where=text("finish_reason = 'running'"),
         ),
         CheckConstraint(
-            "finish_reason IN ('running', 'stop', 'length', 'stopped', 'failed', 'interrupted')", name="finish_reason"
+            "finish_reason IN ('running', 'stop', 'length', 'stopped', 'failed', 'interrupted')",
+            name="finish_reason",
         ),
     )
 
     turn_id: Mapped[int] = mapped_column(Id, ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True)
-    conversation_id: Mapped[str] = mapped_column(String(32), ForeignKey("conversations.id", ondelete="CASCADE"))
+    conversation_id: Mapped[str] = mapped_column(
+        String(32), ForeignKey("conversations.id", ondelete="CASCADE")
+    )
     page: Mapped[str] = mapped_column(String(32))
     model: Mapped[str] = mapped_column(Text)
     template: Mapped[str] = mapped_column(String(100))

@@ -1,4 +1,5 @@
-"""From rows to values: which branch of a conversation's tree is shown, and which turns are versions of each other."""
+"""From rows to values: which branch of a conversation's tree is shown, and which turns are versions of each
+other."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def shown_path(rows: Iterable[TurnRow]) -> tuple[Turn, ...]:
 
 
 def path_to(rows: Iterable[TurnRow], turn_id: int) -> tuple[Turn, ...]:
-    """Turns of one conversation, in any order -> those from the root to this one, whether they are shown or not."""
+    """Turns of one conversation, in any order -> those from the root to this one, whether they are shown or
+    not."""
     by_id = {row.id: row for row in sorted(rows, key=lambda row: row.id)}
     children: defaultdict[int | None, list[TurnRow]] = defaultdict(list)
     for row in by_id.values():
@@ -52,7 +54,10 @@ def siblings(session: Session, row: TurnRow) -> list[TurnRow]:
     """All versions of a turn, itself among them, oldest first."""
     query = (
         select(TurnRow)
-        .where(TurnRow.conversation_id == row.conversation_id, TurnRow.parent_id.is_not_distinct_from(row.parent_id))
+        .where(
+            TurnRow.conversation_id == row.conversation_id,
+            TurnRow.parent_id.is_not_distinct_from(row.parent_id),
+        )
         .order_by(TurnRow.id)
     )
     return list(session.scalars(query))

@@ -1,7 +1,9 @@
-"""What the log hands out: frozen values of conversations, turns and answers, without I/O and without a database.
+"""What the log hands out: frozen values of conversations, turns and answers, without I/O and without a
+database.
 
-A conversation is a tree of turns. Turns under the same parent are versions of each other: a retried answer stands beside
-the first one, an edited question beside the question as it was. One of them is shown. Times are UTC.
+A conversation is a tree of turns. Turns under the same parent are versions of each other: a retried answer
+stands beside the first one, an edited question beside the question as it was. One of them is shown. Times are
+UTC.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Literal
 from conversations.messages import ImageRef, Message, Role
 
 FinishReason = Literal["running", "stop", "length", "stopped", "failed", "interrupted"]
-"""stop: the model ended; length: the token limit; stopped: by the person; interrupted: the page died or was left."""
+"""stop: the model ended; length: the token limit; stopped: by the person; interrupted: the page died or was
+left."""
 
 Rating = Literal["up", "down"]
 
@@ -78,7 +81,8 @@ class AnswerDetails:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A question or an answer. `version` counts from 1 among the `num_versions` turns under the same parent."""
+    """A question or an answer. `version` counts from 1 among the `num_versions` turns under the same
+    parent."""
 
     id: int
     conversation_id: str
@@ -100,7 +104,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation with the turns that are shown, from the first question to the last turn of the shown branch."""
+    """A conversation with the turns that are shown, from the first question to the last turn of the shown
+    branch."""
 
     id: str
     title: str

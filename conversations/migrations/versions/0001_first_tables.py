@@ -42,7 +42,9 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("turn_id", "position", name="pk_turn_pictures"),
-        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name="fk_turn_pictures_turn_id_turns", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["turn_id"], ["turns.id"], name="fk_turn_pictures_turn_id_turns", ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(["sha256"], ["pictures.sha256"], name="fk_turn_pictures_sha256_pictures"),
     )
     op.create_index("ix_turn_pictures_sha256", "turn_pictures", ["sha256"])
@@ -67,7 +69,7 @@ def _create_turns() -> None:
             name="fk_turns_conversation_id_conversations",
             ondelete="CASCADE",
         ),
-        # No cascade from parent to child: SQLite follows at most 1,000 levels. Turns go together, by conversation.
+        # No cascade from parent to child: SQLite follows 1,000 levels. Turns go together.
         sa.ForeignKeyConstraint(["parent_id"], ["turns.id"], name="fk_turns_parent_id_turns"),
         sa.UniqueConstraint(
             "conversation_id", "role", "request_key", name="uq_turns_conversation_id_role_request_key"
@@ -88,18 +90,20 @@ def _create_answers() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("template", sa.String(100), nullable=False),
         sa.Column("system_prompt", sa.Text(), nullable=False),
-        sa.Column("temperature", sa.Float(), nullable=False),
-        sa.Column("top_p", sa.Float(), nullable=False),
+        sa.Column("temperature", sa.Double(), nullable=False),
+        sa.Column("top_p", sa.Double(), nullable=False),
         sa.Column("max_new_tokens", sa.Integer(), nullable=False),
         sa.Column("seed", sa.BigInteger()),
         sa.Column("finish_reason", sa.String(16), nullable=False),
         sa.Column("error", sa.Text()),
         sa.Column("num_prompt_tokens", sa.Integer()),
         sa.Column("num_completion_tokens", sa.Integer()),
-        sa.Column("first_token_ms", sa.Float()),
-        sa.Column("duration_ms", sa.Float()),
+        sa.Column("first_token_ms", sa.Double()),
+        sa.Column("duration_ms", sa.Double()),
         sa.PrimaryKeyConstraint("turn_id", name="pk_answers"),
-        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name="fk_answers_turn_id_turns", ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["turn_id"], ["turns.id"], name="fk_answers_turn_id_turns", ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(
             ["conversation_id"],
             ["conversations.id"],

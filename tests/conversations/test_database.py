@@ -1,0 +1,245 @@
+"""Opening the database: made, migrated, or refused with the remedy and left as it was."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from conversations import database as database_module
+from conversations.database import Database
+from conversations.errors import (
+    CorruptDatabase,
+    DatabaseBusy,
+    DatabaseRefused,
+    DiskFull,
+    ForeignDatabase,
+    NewerSchema,
+    UnsupportedDatabase,
+    UnwritableFolder,
+)
+from conversations.tables import Base
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def test_migrations_from_empty_make_exactly_the_tables(tmp_path: Path) -> None:
+    Database(url(tmp_path / "deep" / "chats.db")).close()
+    engine = create_engine(url(tmp_path / "deep" / "chats.db"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+        made = connection.execute(
+            text("SELECT sql FROM sqlite_master WHERE name = 'uq_answers_running'")
+        ).scalar()
+    engine.dispose()
+    assert "WHERE finish_reason = 'running'" in str(made)
+
+
+def test_constraints_made_by_migration_are_those_of_the_tables(tmp_path: Path) -> None:
+    Database(url(tmp_path / "migrated.db")).close()
+    engine = create_engine(url(tmp_path / "created.db"))
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    shapes = []
+    for name in ("migrated.db", "created.db"):
+        connection = sqlite3.connect(tmp_path / name)
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version'"
+        ).fetchall()
+        connection.close()
+        shapes.append({key: _parts(sql) for key, sql in rows if sql})
+    assert shapes[0] == shapes[1]
+
+
+def _parts(sql: str) -> list[str]:
+    return sorted(" ".join(line.split()).strip(", ()") for line in sql.splitlines())
+
+
+def test_the_schema_suits_postgresql() -> None:
+    dialect = postgresql.dialect()
+    statements = [str(CreateTable(table).compile(dialect=dialect)) for table in Base.metadata.sorted_tables]
+    indexes = [index for table in Base.metadata.sorted_tables for index in table.indexes]
+    statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+    everything = "\n".join(statements)
+    assert "BIGSERIAL" in everything and "TIMESTAMP WITH TIME ZONE" in everything
+    assert "WHERE finish_reason = 'running'" in everything
+
+
+def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
+    database = Database(url(tmp_path / "chats.db"))
+    with database.reading() as session:
+        pragmas = {
+            name: session.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+        }
+    database.close()
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 15_000}
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    Database(url(path)).close()
+    before = path.read_bytes()
+    Database(url(path)).close()
+    assert path.read_bytes() == before
+
+
+def test_many_pages_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def open_it() -> None:
+        try:
+            Database(url(tmp_path / "chats.db")).close()
+        except BaseException as error:  # noqa: BLE001 - reported by the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(url(tmp_path / "chats.db"))
+    insert = text("INSERT INTO pictures VALUES ('a', 1, 1, '2026-01-01 00:00:00')")
+    with pytest.raises(RuntimeError), database.writing() as session:
+        session.execute(insert)
+        raise RuntimeError
+    with database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM pictures")).scalar() == 0
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database at all, but long enough" * 100, b"SQLite format 3\0" + b"\xff" * 5000]
+)
+def test_a_corrupt_file_is_named_and_left_as_it_was(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "chats.db"
+    path.write_bytes(content)
+    with pytest.raises(CorruptDatabase, match=r"chats\.db is not a database, or it is damaged.*Move it away"):
+        Database(url(path))
+    assert path.read_bytes() == content
+
+
+def test_a_file_damaged_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    Database(url(path)).close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    path.write_bytes(bytes(data))
+    with pytest.raises(CorruptDatabase, match="damaged"):
+        opened = Database(url(path))
+        with opened.reading() as session:
+            session.execute(text("SELECT * FROM turns")).all()
+
+
+def test_a_newer_schema_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    Database(url(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerSchema, match=r"at 9999.*knows up to 0001.*update the program"):
+        Database(url(path))
+    assert path.read_bytes() == before
+
+
+def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE invoices (id INTEGER)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(ForeignDatabase, match="invoices"):
+        Database(url(path))
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UnwritableFolder, match=r"file/var.* cannot be made .*--database-url"):
+        Database(url(tmp_path / "file" / "var" / "chats.db"))
+
+
+def test_a_folder_in_the_files_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnwritableFolder, match="cannot be opened for writing"):
+        Database(url(tmp_path))
+
+
+def test_a_read_only_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    Database(url(path)).close()
+    with pytest.raises(UnwritableFolder, match="cannot be opened for writing"):
+        Database(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UnwritableFolder):
+        Database(url(tmp_path / "chats.db"))
+    tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_is_named_and_loses_nothing(tmp_path: Path) -> None:
+    database = Database(url(tmp_path / "chats.db"))
+    insert = text("INSERT INTO conversations VALUES (:id, 'ann', '', :prompt, '2026-01-01', '2026-01-01')")
+    with database.writing() as session:
+        session.execute(insert, {"id": "kept", "prompt": ""})
+    with pytest.raises(DiskFull, match="no room left"), database.writing() as session:
+        session.execute(text("PRAGMA max_page_count = 40"))
+        session.execute(insert, {"id": "lost", "prompt": "x" * 1_000_000})
+    with database.reading() as session:
+        assert session.execute(text("SELECT id FROM conversations")).scalars().all() == ["kept"]
+    database.close()
+
+
+def test_a_database_held_by_another_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_SECONDS", 0)
+    database = Database(url(tmp_path / "chats.db"))
+    holder = sqlite3.connect(tmp_path / "chats.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseBusy, match="held the database"), database.writing():
+        pass
+    with database.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM turns")).scalar() == 0
+    holder.close()
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("database_url", "says"),
+    [
+        ("var/chats.db", "cannot be read; write it like sqlite:///"),
+        ("", "cannot be read"),
+        ("mysql://root@host/chats", "mysql databases cannot be used"),
+        ("sqlite://", "in memory would forget"),
+        ("sqlite:///:memory:", "in memory would forget"),
+        ("postgresql+nodriver://user:secret@host/chats", "driver"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_the_remedy(database_url: str, says: str) -> None:
+    with pytest.raises(UnsupportedDatabase, match=says) as refused:
+        Database(database_url)
+    assert "secret" not in str(refused.value)
+
+
+def test_every_refusal_is_one_kind_of_error() -> None:
+    for kind in (CorruptDatabase, NewerSchema, ForeignDatabase, UnwritableFolder, UnsupportedDatabase):
+        assert issubclass(kind, DatabaseRefused)

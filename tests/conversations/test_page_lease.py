@@ -1,0 +1,53 @@
+"""Which pages live: a lock that the kernel frees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conversations.page_lease import PageLease
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys, time
+from pathlib import Path
+from conversations.page_lease import PageLease
+lease = PageLease(Path(sys.argv[1]))
+print(lease.page_id, flush=True)
+time.sleep(60)
+"""
+
+
+def test_another_page_lives_until_it_is_released(tmp_path: Path) -> None:
+    ours, theirs = PageLease(tmp_path), PageLease(tmp_path)
+    assert ours.alive(ours.page_id) and ours.alive(theirs.page_id) and theirs.alive(ours.page_id)
+    theirs.release()
+    theirs.release()
+    assert not ours.alive(theirs.page_id)
+    ours.release()
+
+
+def test_a_killed_page_is_dead_at_once_and_its_file_is_swept(tmp_path: Path) -> None:
+    ours = PageLease(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as page:
+        assert page.stdout is not None
+        page_id = page.stdout.readline().strip()
+        ours.sweep()
+        assert ours.alive(page_id)
+        page.kill()
+        page.wait()
+    assert not ours.alive(page_id)
+    ours.sweep()
+    assert [path.stem for path in tmp_path.iterdir()] == [ours.page_id]
+    ours.release()
+
+
+def test_an_id_that_is_none_is_dead(tmp_path: Path) -> None:
+    lease = PageLease(tmp_path)
+    (tmp_path.parent / "outside.lock").write_text("")
+    for page_id in ("", "../outside", "0" * 32, "x"):
+        assert not lease.alive(page_id)
+    lease.release()
