@@ -39,7 +39,7 @@ SHARED_BY_SCRIPTS = "scripts.demo_world"
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 INSTALLED_NAMES = {"datasets", "evaluate"}
 LONGEST_FILE = 350
-LONGEST_TEST_FILE = 600
+LONGEST_TEST_FILE = 800
 
 Sources = Mapping[str, str]
 
