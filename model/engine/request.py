@@ -96,10 +96,22 @@ Event = Waiting | Reading | Piece | Finished
 
 
 class Engine(Protocol):
-    """Makes answers. Raises an EngineError out of the stream when it cannot."""
+    """Makes answers. Raises an EngineError out of the stream when it cannot; a refusal before the first event."""
+
+    @property
+    def num_running(self) -> int:
+        """Answers being made right now."""
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests in line."""
+
+    @property
+    def num_tokens_made(self) -> int:
+        """All tokens ever drawn: it stands still when nothing is generated."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """The events of one answer, Finished last. Closing the generator cancels within one token."""
 
-    async def close(self) -> None:
-        """Ends everything that runs, each with EngineClosed, and frees the engine's thread."""
+    async def close(self, reason: str = "the worker is shutting down") -> None:
+        """Ends everything that runs, each with EngineClosed and the reason, and frees the engine's thread."""

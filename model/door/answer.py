@@ -1,0 +1,126 @@
+"""An engine's events as the protocol's chunks: a stream of server-sent events, or one whole object.
+
+While nothing comes, the stream carries comments with the phase (other clients ignore them), so that the reader
+knows that the call is alive, and the server notices soon when the reader has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from model.door.api_error import ApiError, from_engine
+from model.engine.errors import EngineError
+from model.engine.request import Event, Finished, Piece, Reading, Waiting
+
+QUIET_SECONDS_BEFORE_TEXT = 0.2
+QUIET_SECONDS = 1.0
+
+
+class Answer:
+    """One answer to one request. Whoever makes it must close it: that is what cancels the generation."""
+
+    def __init__(self, model: str, events: AsyncGenerator[Event], first: Event) -> None:
+        """`first` is the first event, already read: an engine refuses before it, so a refusal keeps its status."""
+        self._events = events
+        self._first = first
+        self._pending: asyncio.Task[Event] | None = None
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+
+    async def stream(self, include_usage: bool) -> AsyncIterator[bytes]:
+        """The server-sent events, [DONE] last. An error after the start is sent as an error object."""
+        role = {"role": "assistant"}
+        try:
+            async for event in self._beating():
+                if isinstance(event, Waiting):
+                    yield _comment({"phase": "queued", "position": event.position})
+                elif isinstance(event, Reading):
+                    yield _comment({"phase": "reading"})
+                elif event is None:
+                    yield _comment({"phase": "answering"})
+                elif isinstance(event, Piece):
+                    yield self._chunk({**role, "content": event.text}, None)
+                    role = {}
+                else:
+                    yield self._chunk({}, event.reason)
+                    if include_usage:
+                        yield _data({**self._chunk_head(), "choices": [], "usage": _usage(event)})
+            yield b"data: [DONE]\n\n"
+        except EngineError as error:
+            yield _data(from_engine(error).body())
+
+    async def whole(self) -> dict[str, Any]:
+        """The complete answer. Raises ApiError."""
+        text = ""
+        try:
+            event: Event | None = self._first
+            while event is not None and not isinstance(event, Finished):
+                text += event.text if isinstance(event, Piece) else ""
+                event = await anext(self._events, None)
+        except EngineError as error:
+            raise from_engine(error) from error
+        if event is None:
+            raise ApiError(500, "internal", "The engine ended the answer without a reason.")
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": event.reason,
+            "logprobs": None,
+        }
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _usage(event)}
+
+    async def close(self) -> None:
+        """Ends the engine's stream, wherever it is; does not wait. Safe to call twice."""
+        if self._pending is not None:
+            self._pending.cancel()  # it stands inside the engine's stream, which so ends
+        else:
+            await self._events.aclose()
+
+    async def _beating(self) -> AsyncIterator[Event | None]:
+        """The events; while quiet, the last phase again, and None for "answering" once text has come."""
+        phase: Event | None = self._first
+        seen_text = isinstance(self._first, Piece)
+        yield self._first
+        while not isinstance(phase, Finished):
+            self._pending = self._pending or asyncio.ensure_future(_next(self._events))
+            quiet = QUIET_SECONDS if seen_text else QUIET_SECONDS_BEFORE_TEXT
+            done, _ = await asyncio.wait({self._pending}, timeout=quiet)
+            if not done:
+                yield phase
+                continue
+            pending, self._pending = self._pending, None
+            event = pending.result()
+            seen_text = seen_text or isinstance(event, Piece)
+            phase = None if isinstance(event, Piece) else event
+            yield event
+
+    def _chunk_head(self) -> dict[str, Any]:
+        return {**self._head, "object": "chat.completion.chunk"}
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+        return _data({**self._chunk_head(), "choices": [choice]})
+
+
+async def _next(events: AsyncGenerator[Event]) -> Event:
+    return await anext(events)
+
+
+def _usage(event: Finished) -> dict[str, int]:
+    return {
+        "prompt_tokens": event.num_prompt_tokens,
+        "completion_tokens": event.num_completion_tokens,
+        "total_tokens": event.num_prompt_tokens + event.num_completion_tokens,
+    }
+
+
+def _data(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+
+
+def _comment(value: dict[str, Any]) -> bytes:
+    return b": " + json.dumps(value).encode() + b"\n\n"

@@ -1,0 +1,108 @@
+"""Whether the worker can answer yet, and with what. Written by the thread that loads, read by the server's loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from conversations.messages import ImageRef, Message
+from model.door.api_error import ApiError
+from model.engine.request import Engine
+
+
+class RenderedPrompt(Protocol):
+    """The part of model.prompt.Prompt that the door needs."""
+
+    @property
+    def input_ids(self) -> list[int]: ...
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that is ready: its names, its engine, and its renderer (messages, system prompt or None -> prompt)."""
+
+    model: str
+    template: str
+    system: str
+    stop: str | None
+    context_tokens: int
+    about: str
+    engine: Engine
+    render: Callable[[Sequence[Message], str | None], RenderedPrompt] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    state: Literal["loading", "ready", "failed"]
+    fraction: float
+    reason: str | None
+    served: Served | None
+
+
+class Readiness:
+    """One snapshot, replaced as a whole, so that readers need no lock."""
+
+    def __init__(self, model: str) -> None:
+        """`model` is the name to show until the checkpoint itself has been read."""
+        self._model = model
+        self._lock = threading.Lock()
+        self._now = _Snapshot("loading", 0.0, None, None)
+
+    def progress(self, fraction: float) -> None:
+        """Loading goes on: 0 to 1, never backwards."""
+        with self._lock:
+            if self._now.state == "loading":
+                fraction = max(self._now.fraction, min(1.0, fraction))
+                self._now = _Snapshot("loading", fraction, None, None)
+
+    def ready(self, served: Served) -> None:
+        with self._lock:
+            self._now = _Snapshot("ready", 1.0, None, served)
+
+    def failed(self, reason: str) -> None:
+        with self._lock:
+            self._now = _Snapshot("failed", self._now.fraction, reason, None)
+
+    @property
+    def served(self) -> Served:
+        """What is served. Raises ApiError (loading, load_failed) while nothing is."""
+        now = self._now
+        if now.served is not None:
+            return now.served
+        if now.state == "failed":
+            raise ApiError(503, "load_failed", f"The model could not be loaded: {now.reason}")
+        raise ApiError(
+            503,
+            "loading",
+            f"The model is still being loaded ({now.fraction:.0%}); ask again in a moment.",
+            fraction=now.fraction,
+        )
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, where there is one."""
+        return None if self._now.served is None else self._now.served.engine
+
+    def health(self) -> dict[str, Any]:
+        """The object that /health answers with."""
+        now = self._now
+        told: dict[str, Any] = {"state": now.state, "fraction": round(now.fraction, 3), "reason": now.reason}
+        served = now.served
+        if served is None:
+            return {**told, "model": self._model, "template": "", "system": "", "context_tokens": 0, "about": ""}
+        return {
+            **told,
+            "model": served.model,
+            "template": served.template,
+            "system": served.system,
+            "context_tokens": served.context_tokens,
+            "about": served.about,
+            "num_running": served.engine.num_running,
+            "num_waiting": served.engine.num_waiting,
+            "num_tokens_made": served.engine.num_tokens_made,
+        }

@@ -1,0 +1,103 @@
+"""Loads a checkpoint for the worker and joins it to an engine. This is where torch is first imported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conversations.messages import Message
+from model.door.readiness import Readiness, RenderedPrompt, Served
+
+if TYPE_CHECKING:
+    from model.checkpoint import LoadedModel
+
+_log = logging.getLogger(__name__)
+IMPORT_SHARE = 0.3
+"""How much of a small model's start is the import of torch and transformers; a share of the bar, not a measurement."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What to load and how. `template` None means the one that the checkpoint names; `threads` 0 the machine's own."""
+
+    model: str
+    template: str | None = None
+    dtype: str = "float32"
+    device: str = "auto"
+    threads: int = 0
+
+
+def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.Thread:
+    """Loads in a thread of its own, so that /health answers at once. A failure ends in readiness.failed."""
+    thread = threading.Thread(target=_load, args=(choice, readiness), name="loading", daemon=True)
+    thread.start()
+    return thread
+
+
+def _load(choice: ModelChoice, readiness: Readiness) -> None:
+    started = time.monotonic()
+    try:
+        readiness.progress(0.02)
+        from model import checkpoint
+
+        readiness.progress(IMPORT_SHARE)
+        _set_threads(choice.threads)
+        loaded = checkpoint.load(
+            Path(choice.model),
+            dtype=choice.dtype,
+            device=choice.device,
+            template=choice.template,
+            on_progress=lambda fraction: readiness.progress(IMPORT_SHARE + (0.99 - IMPORT_SHARE) * fraction),
+        )
+        readiness.ready(_served(loaded))
+    except MemoryError:
+        readiness.failed("Memory ran out while the weights were read; choose a smaller model or a smaller --dtype.")
+    except Exception as error:  # noqa: BLE001 - the thread's edge: every cause must reach the page in words
+        _log.exception("loading %s failed", choice.model)
+        readiness.failed(f"{error}" or type(error).__name__)
+    else:
+        _log.info("%s is ready after %.1f s", loaded.name, time.monotonic() - started)
+
+
+def _set_threads(threads: int) -> None:
+    """No more threads than cores that this process may use: a container often has fewer than the machine."""
+    import torch
+
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    torch.set_num_threads(threads or min(torch.get_num_threads(), cores))
+
+
+def _served(loaded: LoadedModel) -> Served:
+    from model.engine.generate_engine import GenerateEngine
+    from model.prompt import render
+
+    def render_open(messages: Sequence[Message], system: str | None) -> RenderedPrompt:
+        return render(
+            loaded.template,
+            messages,
+            loaded.tokenizer,
+            num_patches=loaded.num_patches,
+            image_token_id=loaded.image_token_id,
+            system=system,
+            image_wrap=loaded.image_wrap,
+        )
+
+    return Served(
+        model=loaded.name,
+        template=loaded.template.name,
+        system=loaded.template.system,
+        stop=loaded.template.stop,
+        context_tokens=loaded.context_tokens,
+        about=loaded.about,
+        engine=GenerateEngine(loaded),
+        render=render_open,
+    )

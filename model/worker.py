@@ -1,0 +1,180 @@
+"""The worker: an HTTP server around the network, in a process of its own.
+
+    python -m model.worker --model model/demo --port 8001
+
+It binds its port and answers /health before torch is imported, tells how far the loading is, and stays up with the reason
+when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from model.door.readiness import Readiness
+from model.door.routes import build_app
+from model.serving import ModelChoice, load_in_background
+
+_log = logging.getLogger("model.worker")
+FINISH_SECONDS = 6.0
+"""How long running answers may go on after SIGTERM; with what follows, the worker is gone within ten seconds."""
+BACKLOG = 128
+TOKEN_VARIABLE = "LLAVA_LOOP_WORKER_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What the flags and the environment say."""
+
+    choice: ModelChoice
+    host: str
+    port: int
+    token: str | None
+    reserved_port: bool  # the parent keeps the port for us with SO_REUSEPORT
+    exit_with_parent: bool  # standard input is a pipe from the parent; its end is ours
+
+
+class PortInUse(OSError):
+    """Nobody can listen twice."""
+
+
+def read_settings(argv: Sequence[str] | None = None, environment: dict[str, str] | None = None) -> WorkerSettings:
+    """Flags go before the environment. Exits with a usage message on a wrong flag."""
+    values = os.environ if environment is None else environment
+    parser = argparse.ArgumentParser(prog="python -m model.worker", description="Serves one model over HTTP.")
+
+    def add(flag: str, variable: str, default: str, kind: Callable[[str], object], text: str) -> None:
+        shown = "" if default == "" else f", default {default}"
+        help_text = f"{text} ({variable}{shown})"
+        parser.add_argument(flag, type=kind, default=values.get(variable) or default, help=help_text)
+
+    add("--model", "LLAVA_LOOP_MODEL", "model/demo", str, "folder of the checkpoint")
+    add("--template", "LLAVA_LOOP_TEMPLATE", "", str, "template instead of the checkpoint's own")
+    add("--dtype", "LLAVA_LOOP_DTYPE", "float32", str, "float32, bfloat16 or float16")
+    add("--device", "LLAVA_LOOP_DEVICE", "auto", str, "auto, cpu, cuda or mps")
+    add("--threads", "LLAVA_LOOP_THREADS", "0", int, "CPU threads; 0 means the machine's own")
+    add("--host", "LLAVA_LOOP_WORKER_HOST", "127.0.0.1", str, "address to listen at")
+    add("--port", "LLAVA_LOOP_WORKER_PORT", "8001", int, "port to listen at; 0 takes a free one")
+    add("--token", TOKEN_VARIABLE, "", str, "secret that every request must bring; other users see flags, so prefer this")
+    for flag, variable, text in (
+        ("--reserved-port", "LLAVA_LOOP_WORKER_RESERVED_PORT", "the parent process holds the port for this one"),
+        ("--exit-with-parent", "LLAVA_LOOP_WORKER_EXIT_WITH_PARENT", "end when standard input ends"),
+    ):
+        parser.add_argument(flag, action="store_true", default=values.get(variable) == "1", help=f"{text} ({variable}=1)")
+    flags = parser.parse_args(argv)
+    choice = ModelChoice(flags.model, flags.template or None, flags.dtype, flags.device, flags.threads)
+    return WorkerSettings(
+        choice, flags.host, flags.port, flags.token or None, flags.reserved_port, flags.exit_with_parent
+    )
+
+
+def listen(host: str, port: int, *, reserved: bool) -> socket.socket:
+    """A listening socket. Raises PortInUse with the remedy."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reserved:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise PortInUse(f"Cannot listen at {host}:{port} ({error.strerror}); choose another --port.") from error
+    listener.listen(BACKLOG)
+    return listener
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn, but a signal first lets running answers finish, then ends them with a reason."""
+
+    def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+        if self._closing is not None:
+            await self._closing
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.begin_exit()
+
+    def begin_exit(self) -> None:
+        """From any thread or signal handler: stop accepting, finish or fail what runs, end."""
+        if self._loop is not None and not self.should_exit:
+            self._loop.call_soon_threadsafe(self._start_closing)
+        self.should_exit = True
+
+    def _start_closing(self) -> None:
+        self._closing = asyncio.ensure_future(self._close_engine())
+
+    async def _close_engine(self) -> None:
+        engine = self._readiness.engine
+        if engine is None:
+            return
+        deadline = asyncio.get_running_loop().time() + FINISH_SECONDS
+        while (engine.num_running or engine.num_waiting) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+        await engine.close("the worker is shutting down")
+
+
+def _watch_parent(server: WorkerServer) -> None:
+    """Waits for the end of standard input, which comes when the parent dies, however it dies."""
+    while sys.stdin.buffer.read(1):
+        pass
+    _log.info("the parent process has gone")
+    # If the loop hangs in native code the process must go all the same: nobody is left to end it.
+    threading.Timer(FINISH_SECONDS + 3.0, os._exit, (1,)).start()
+    server.begin_exit()
+
+
+def run(settings: WorkerSettings) -> int:
+    """Serves until told to end; returns the exit status."""
+    try:
+        listener = listen(settings.host, settings.port, reserved=settings.reserved_port)
+    except (PortInUse, socket.gaierror) as error:
+        _log.error("%s", error)
+        return 2
+    readiness = Readiness(Path(settings.choice.model).name)
+    app = build_app(readiness, settings.token)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=9, lifespan="off", ws="none", loop="asyncio"
+    )
+    server = WorkerServer(config, readiness)
+    host, port = listener.getsockname()[:2]
+    _log.info("listening at http://%s:%d", host, port)
+    if settings.token is None and not host.startswith("127.") and host != "::1":
+        _log.warning("anybody who reaches %s:%d can use this model; set %s", host, port, TOKEN_VARIABLE)
+    load_in_background(settings.choice, readiness)
+    if settings.exit_with_parent:
+        threading.Thread(target=_watch_parent, args=(server,), name="parent", daemon=True).start()
+    asyncio.run(server.serve([listener]))
+    _log.info("ended")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    status = run(read_settings(argv))
+    sys.stdout.flush()
+    # The loading thread may stand inside a native import that cannot be interrupted; everything is closed by now.
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
