@@ -70,9 +70,8 @@ class Database:
         return self._url.get_backend_name() == "sqlite"
 
     def _create_engine(self) -> Engine:
-        if self._sqlite and not str(self._url.database).startswith(
-            "file:"
-        ):  # SQLite's own URIs name what exists
+        # SQLite's own URIs (file:…) name what is there already.
+        if self._sqlite and not str(self._url.database).startswith("file:"):
             _make_folder(Path(str(self._url.database)).parent)
         try:
             engine = create_engine(self._url, pool_size=10, max_overflow=30, pool_pre_ping=not self._sqlite)
@@ -159,9 +158,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _on_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = (
-        None  # the driver would begin late, and commit before DDL; _on_begin does it instead
-    )
+    # The driver would begin late, and commit before it makes a table; _on_begin does it instead.
+    connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -195,89 +193,6 @@ def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
         config.attributes["connection"] = connection
         with _MIGRATING:
             command.upgrade(config, "head")
-
-
-def _translated(self) -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        translated = _translate(error, str(self.name))
-        if translated is None:
-            raise
-        raise translated from error
-
-
-def _checked_url(database_url: str) -> URL:
-    try:
-        url = make_url(database_url)
-    except ArgumentError as error:
-        raise UnsupportedDatabase(
-            "The database URL cannot be read; write it like sqlite:///var/chats.db"
-            " or postgresql+psycopg://user:password@host/name."
-        ) from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UnsupportedDatabase(
-            f"{url.get_backend_name()} databases cannot be used; use sqlite or postgresql."
-        )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise UnsupportedDatabase("A database in memory would forget every conversation; name a file.")
-    return url
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UnwritableFolder(
-            f"The folder {folder} for the database cannot be made ({error.strerror});"
-            " make it writable or name another with --database-url."
-        ) from error
-
-
-def _on_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = (
-        None  # the driver would begin late, and commit before DDL; _on_begin does it instead
-    )
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
-
-
-def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
-    """Bring the tables up to date inside the open transaction: done whole or not at all."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
-    if not sqlite:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK_KEY})
-    current = MigrationContext.configure(connection).get_current_heads()
-    known = {step.revision for step in script.walk_revisions()}
-    if unknown := [revision for revision in current if revision not in known]:
-        raise NewerSchema(
-            f"The database {name} was written by a newer version of this program (its tables are at"
-            f" {unknown[0]}, this program knows up to {script.get_current_head()}); update the program"
-            " or name another database with --database-url. Nothing was changed."
-        )
-    if not current and sqlite and (tables := inspect(connection).get_table_names()):
-        raise ForeignDatabase(
-            f"The database {name} belongs to another program (it has a table {tables[0]!r});"
-            " name another file with --database-url. Nothing was changed."
-        )
-    if set(current) != set(script.get_heads()):
-        config.attributes["connection"] = connection
-        with _MIGRATING:
-            command.upgrade(config, "head")
-
-
-def _check_writable(connection: Connection) -> None:
-    """SQLite opens a file that may only be read without a word, and even begins a transaction on it."""
-    with connection.begin_nested() as attempt:
-        connection.exec_driver_sql("CREATE TABLE writable_probe (x INTEGER)")
-        attempt.rollback()
 
 
 def _translate(error: DBAPIError, name: str) -> LogError | None:

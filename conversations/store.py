@@ -25,7 +25,7 @@ from conversations.lookup import conversation_row, sent_before, turn_row
 from conversations.messages import ImageRef
 from conversations.page_lease import PageLease
 from conversations.tables import ConversationRow, TurnRow
-from conversations.tree import path_to, shown_path, siblings, turn_of
+from conversations.tree import path_to, shown_path, siblings, turn_of, turn_with_versions
 from conversations.turns import AnswerOutcome, AnswerSettings, Conversation, ConversationSummary, Rating, Turn
 
 MAX_OWNER_LENGTH = 200
@@ -147,7 +147,7 @@ class ConversationStore:
         with self._database.writing() as session:
             conversation = conversation_row(session, owner, conversation_id, lock=True)
             if (row := sent_before(session, conversation_id, request_key)) is not None:
-                return turn_of(row, siblings(session, row))
+                return turn_with_versions(session, row)
             if (
                 parent_id is not None
                 and turn_row(session, owner, parent_id).conversation_id != conversation_id
@@ -171,7 +171,7 @@ class ConversationStore:
             conversation.title = conversation.title or title_of(text)
             conversation.updated_at = now
             session.flush()
-            return turn_of(row, siblings(session, row))
+            return turn_with_versions(session, row)
 
     def start_answer(
         self, owner: str, question_id: int, settings: AnswerSettings, *, request_key: str | None = None
@@ -190,7 +190,7 @@ class ConversationStore:
             answers.refuse_while_running(session, question.conversation_id, self._lease.alive)
             answers.refuse_twice(session, question, request_key)
             row = answers.start(session, question, settings, self._lease.page_id, request_key, _now())
-            return turn_of(row, siblings(session, row))
+            return turn_with_versions(session, row)
 
     def save_partial(self, answer_id: int, text: str) -> bool:
         """Keep what has come so far. False if the answer has ended or is gone: then the stream should
@@ -206,7 +206,7 @@ class ConversationStore:
             if row is None or row.role != "assistant":
                 raise NotFound(f"The answer {answer_id} is not there any more; its conversation was deleted.")
             answers.finish(session, row, outcome, _now())
-            return turn_of(row, siblings(session, row))
+            return turn_with_versions(session, row)
 
     def interrupt(self, owner: str, conversation_id: str) -> bool:
         """End what is running here although no stream is left that would: text kept, marked interrupted.
@@ -231,7 +231,7 @@ class ConversationStore:
         """One turn. Raises NotFound."""
         with self._database.reading() as session:
             row = turn_row(session, owner, turn_id)
-            return turn_of(row, siblings(session, row))
+            return turn_with_versions(session, row)
 
     def path(self, owner: str, turn_id: int) -> tuple[Turn, ...]:
         """The turns from the root to this one, shown or not: what a model is asked with. Raises NotFound."""
@@ -244,7 +244,8 @@ class ConversationStore:
         """All turns under the same parent, oldest first. Raises NotFound."""
         with self._database.reading() as session:
             rows = siblings(session, turn_row(session, owner, turn_id))
-            return tuple(turn_of(row, rows) for row in rows)
+            ids = [row.id for row in rows]
+            return tuple(turn_of(row, ids) for row in rows)
 
     def show(self, owner: str, turn_id: int) -> None:
         """Show this version, and every turn above it; below it, what was last shown there. Raises

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from conversations.messages import ImageRef, Role
@@ -24,7 +24,7 @@ def shown_path(rows: Iterable[TurnRow]) -> tuple[Turn, ...]:
     parent_id: int | None = None
     while versions := children.get(parent_id):
         row = _shown(versions)
-        path.append(turn_of(row, versions))
+        path.append(turn_of(row, [version.id for version in versions]))
         parent_id = row.id
     return tuple(path)
 
@@ -33,9 +33,9 @@ def path_to(rows: Iterable[TurnRow], turn_id: int) -> tuple[Turn, ...]:
     """Turns of one conversation, in any order -> those from the root to this one, whether they are shown or
     not."""
     by_id = {row.id: row for row in sorted(rows, key=lambda row: row.id)}
-    children: defaultdict[int | None, list[TurnRow]] = defaultdict(list)
+    children: defaultdict[int | None, list[int]] = defaultdict(list)
     for row in by_id.values():
-        children[row.parent_id].append(row)
+        children[row.parent_id].append(row.id)
     path: list[Turn] = []
     next_id: int | None = turn_id
     while next_id is not None:
@@ -52,19 +52,23 @@ def _shown(versions: Sequence[TurnRow]) -> TurnRow:
 
 def siblings(session: Session, row: TurnRow) -> list[TurnRow]:
     """All versions of a turn, itself among them, oldest first."""
-    query = (
-        select(TurnRow)
-        .where(
-            TurnRow.conversation_id == row.conversation_id,
-            TurnRow.parent_id.is_not_distinct_from(row.parent_id),
-        )
-        .order_by(TurnRow.id)
+    return list(session.scalars(select(TurnRow).where(*_beside(row)).order_by(TurnRow.id)))
+
+
+def turn_with_versions(session: Session, row: TurnRow) -> Turn:
+    """A row that stands alone as a value; of its versions only the ids are read."""
+    return turn_of(row, session.scalars(select(TurnRow.id).where(*_beside(row)).order_by(TurnRow.id)).all())
+
+
+def _beside(row: TurnRow) -> tuple[ColumnElement[bool], ...]:
+    return (
+        TurnRow.conversation_id == row.conversation_id,
+        TurnRow.parent_id.is_not_distinct_from(row.parent_id),
     )
-    return list(session.scalars(query))
 
 
-def turn_of(row: TurnRow, versions: Sequence[TurnRow]) -> Turn:
-    """A row as a value. `versions` are all turns under its parent, oldest first."""
+def turn_of(row: TurnRow, version_ids: Sequence[int]) -> Turn:
+    """A row as a value. `version_ids` are those of all turns under its parent, oldest first."""
     return Turn(
         id=row.id,
         conversation_id=row.conversation_id,
@@ -73,8 +77,8 @@ def turn_of(row: TurnRow, versions: Sequence[TurnRow]) -> Turn:
         text=row.text,
         images=tuple(ImageRef(use.sha256, use.picture.width, use.picture.height) for use in row.pictures),
         created_at=row.created_at,
-        version=1 + [version.id for version in versions].index(row.id),
-        num_versions=len(versions),
+        version=1 + version_ids.index(row.id),
+        num_versions=len(version_ids),
         rating=cast("Rating | None", row.rating),
         answer=None if row.answer is None else _details(row.answer),
     )

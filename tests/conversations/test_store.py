@@ -559,7 +559,7 @@ def test_pictures_left_over_by_a_crash_go_at_the_next_start(store: ConversationS
     ref = store.images.add(png())
     question = store.add_question("ann", store.create("ann").id, "hi", [ref])
     remove = store.images.remove
-    store.images.remove = _die  # type: ignore[method-assign]
+    store.images.remove = _die  # type: ignore[method-assign, assignment]
     with pytest.raises(KeyboardInterrupt):
         store.delete("ann", question.conversation_id)
     store.images.remove = remove  # type: ignore[method-assign]
@@ -703,8 +703,8 @@ def test_kill_9_loses_no_committed_turn_and_leaves_no_half_one(tmp_path: Path) -
     num_recovered = store.recover()
     assert num_recovered <= 4
     expected = {"started": ("", "half"), "partial": ("half", "answer"), "finished": ("answer",)}
-    for (owner, turn_id), what in seen.items():
-        turn = store.turn(owner, turn_id)
+    for (who, answer_id), what in seen.items():
+        turn = store.turn(who, answer_id)
         if what == "question":
             assert turn.role == "user" and turn.text.startswith("question")
         else:
