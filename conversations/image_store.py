@@ -2,7 +2,8 @@
 
 What is stored is not what was sent but what was seen: upright RGB pixels encoded anew, so that no metadata (a
 place, a name, a camera) and no trick in the file survives. The same upload always gives the same bytes and so
-the same name. Whose a picture is, the conversation store knows; this one only knows bytes.
+the same name. Whose a picture is, the conversation store knows; this one only knows bytes, and which of them
+nobody has sent yet.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from PIL import Image
@@ -62,8 +64,25 @@ class ImageStore:
             as_jpeg = picture.photo or image.width * image.height > MAX_LOSSLESS_PIXELS
             stored = _encode(image, "JPEG" if as_jpeg else "PNG", JPEG_QUALITY)
         sha256 = hashlib.sha256(stored).hexdigest()
+        self._mark_draft(sha256)
         self._write(self._stem(sha256).with_suffix(".jpg" if as_jpeg else ".png"), stored)
         return ImageRef(sha256, image.width, image.height)
+
+    def settle(self, sha256: str) -> None:
+        """The picture has found its place in a conversation: no draft any more."""
+        self._draft_path(sha256).unlink(missing_ok=True)
+
+    def drafts(self, older_than_seconds: float = 0.0) -> list[str]:
+        """The pictures that were added, at least so long ago, and found no place in a conversation since."""
+        before = time.time() - older_than_seconds
+        marks = (self.folder / ".drafts").glob("*")
+        return [
+            mark.name for mark in marks if _SHA256.fullmatch(mark.name) and mark.stat().st_mtime <= before
+        ]
+
+    def is_draft(self, sha256: str) -> bool:
+        """Whether somebody added this picture and may be about to send it."""
+        return self._draft_path(sha256).exists()
 
     def path(self, sha256: str) -> Path:
         """The file of a stored picture. Raises PictureMissing."""
@@ -107,6 +126,7 @@ class ImageStore:
         """Remove a picture and its thumbnail; nothing happens if it is not there. Only the conversation
         store, which knows that nobody uses it any more, should call this."""
         stem = self._stem(sha256)
+        self.settle(sha256)
         for path in (self._thumbnail_path(sha256), *(stem.with_suffix(suffix) for suffix in _MEDIA_TYPES)):
             path.unlink(missing_ok=True)
 
@@ -119,6 +139,18 @@ class ImageStore:
     def _thumbnail_path(self, sha256: str) -> Path:
         stem = self._stem(sha256)
         return stem.with_name(f"{stem.name}.thumbnail.jpg")
+
+    def _draft_path(self, sha256: str) -> Path:
+        return self.folder / ".drafts" / self._stem(sha256).name
+
+    def _mark_draft(self, sha256: str) -> None:
+        """Before the file itself, so that a crash in between leaves a mark without a file and not a file for
+        ever."""
+        try:
+            (self.folder / ".drafts").mkdir(exist_ok=True)
+            self._draft_path(sha256).touch()
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write a file that appears whole or not at all, and never over another."""

@@ -72,5 +72,14 @@ def remove_unused(session: Session, images: ImageStore, candidates: Sequence[str
         query = query.where(PictureRow.sha256.in_(candidates))
     for sha256 in session.scalars(query.with_for_update()).all():
         gone = delete(PictureRow).where(PictureRow.sha256 == sha256, unused).returning(PictureRow.sha256)
-        if session.scalar(gone) is not None:
+        if session.scalar(gone) is not None and not images.is_draft(sha256):
             images.remove(sha256)
+
+
+def remove_drafts(session: Session, images: ImageStore, older_than_seconds: float) -> None:
+    """Remove the pictures that were added long ago and never sent."""
+    for sha256 in images.drafts(older_than_seconds):
+        if session.get(PictureRow, sha256) is None:
+            images.remove(sha256)
+        else:
+            images.settle(sha256)

@@ -30,6 +30,8 @@ from conversations.turns import AnswerOutcome, AnswerSettings, Conversation, Con
 
 MAX_OWNER_LENGTH = 200
 MAX_REQUEST_KEY_LENGTH = 100
+DRAFT_SECONDS = 24 * 3600
+"""How long a picture that was added may wait to be sent."""
 
 
 class ConversationStore:
@@ -171,7 +173,10 @@ class ConversationStore:
             conversation.title = conversation.title or title_of(text)
             conversation.updated_at = now
             session.flush()
-            return turn_with_versions(session, row)
+            turn = turn_with_versions(session, row)
+        for image in turn.images:
+            self.images.settle(image.sha256)
+        return turn
 
     def start_answer(
         self, owner: str, question_id: int, settings: AnswerSettings, *, request_key: str | None = None
@@ -224,6 +229,7 @@ class ConversationStore:
         with self._database.writing() as session:
             count = answers.recover(session, self._lease.alive)
             pictures.remove_unused(session, self.images)
+            pictures.remove_drafts(session, self.images, DRAFT_SECONDS)
         self._lease.sweep()
         return count
 

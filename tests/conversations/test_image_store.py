@@ -28,7 +28,7 @@ def images(tmp_path: Path) -> ImageStore:
 
 
 def files(images: ImageStore) -> list[Path]:
-    return [path for path in images.folder.rglob("*") if path.is_file()]
+    return [path for path in images.folder.rglob("*") if path.is_file() and path.parent.name != ".drafts"]
 
 
 def test_a_picture_is_named_by_the_hash_of_what_is_stored(images: ImageStore) -> None:
@@ -163,7 +163,19 @@ def test_a_removed_picture_is_gone_with_its_thumbnail(images: ImageStore) -> Non
     images.thumbnail(ref.sha256)
     images.remove(ref.sha256)
     images.remove(ref.sha256)
-    assert files(images) == []
+    assert files(images) == [] == images.drafts()
+
+
+def test_an_added_picture_is_a_draft_until_it_is_settled(images: ImageStore) -> None:
+    data = encoded(Image.new("RGB", (9, 9), "teal"), "PNG")
+    ref = images.add(data)
+    assert images.is_draft(ref.sha256) and images.drafts() == [ref.sha256]
+    assert images.drafts(older_than_seconds=60) == []
+    images.settle(ref.sha256)
+    images.settle(ref.sha256)
+    assert images.drafts() == []
+    images.add(data)
+    assert images.is_draft(ref.sha256)
 
 
 def test_many_threads_may_store_the_same_picture(images: ImageStore) -> None:

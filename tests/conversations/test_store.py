@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -100,9 +102,9 @@ def test_an_answer_keeps_everything_it_was_asked_with_and_how_it_ended(store: Co
 
 def test_times_are_utc(store: ConversationStore) -> None:
     turn = asked(store)
-    for time in (turn.created_at, store.load("ann", turn.conversation_id).updated_at):
-        assert time.utcoffset() == timedelta(0)
-        assert abs(datetime.now(UTC) - time) < timedelta(minutes=1)
+    for moment in (turn.created_at, store.load("ann", turn.conversation_id).updated_at):
+        assert moment.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
 
 
 def test_what_has_come_of_an_answer_can_be_read_while_it_runs(store: ConversationStore) -> None:
@@ -567,6 +569,28 @@ def test_pictures_left_over_by_a_crash_go_at_the_next_start(store: ConversationS
     store.recover()
     with pytest.raises(PictureMissing):
         store.images.path(ref.sha256)
+
+
+def test_a_picture_that_was_never_sent_goes_after_a_day(store: ConversationStore) -> None:
+    old, new, sent = (store.images.add(png(colour)) for colour in ("red", "green", "blue"))
+    store.add_question("ann", store.create("ann").id, "hi", [sent])
+    assert set(store.images.drafts()) == {old.sha256, new.sha256}
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(store.images.folder / ".drafts" / old.sha256, (long_ago, long_ago))
+    store.recover()
+    assert store.images.drafts() == [new.sha256]
+    assert store.images.path(new.sha256).is_file() and store.images.path(sent.sha256).is_file()
+    with pytest.raises(PictureMissing):
+        store.images.path(old.sha256)
+
+
+def test_a_picture_in_a_draft_outlives_the_conversation_that_had_it(store: ConversationStore) -> None:
+    ref = store.images.add(png())
+    first = store.add_question("ann", store.create("ann").id, "hi", [ref])
+    store.images.add(png())
+    store.delete("ann", first.conversation_id)
+    turn = store.add_question("ann", store.create("ann").id, "again", [ref])
+    assert turn.images == (ref,)
 
 
 def _die(_sha256: str) -> None:
