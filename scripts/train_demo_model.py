@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from model.checkpoint import load, save
 from model.llava import Llava
@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("model/demo"), help="where the checkpoint goes (%(default)s)")
-    parser.add_argument("--work", type=Path, default=Path("runs/demo-model"), help="where stages are kept (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("model/demo"), help="the checkpoint's folder (%(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("runs/demo-model"), help="the stages' folder (%(default)s)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
     parser.add_argument("--clip-steps", type=int, default=1000, help="of 128 pictures (%(default)s)")
@@ -70,7 +70,7 @@ def _train_clip(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) ->
     return clip
 
 
-def _train_language(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast):  # noqa: ANN202
+def _train_language(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     language = language_model(tokenizer).to(args.device)
     run_stage(
         "text", args.work, language, Schedule(args.text_steps, 2.5e-3, 50, 0.01),

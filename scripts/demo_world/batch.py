@@ -31,8 +31,10 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         pixels = None if self.pixel_values is None else self.pixel_values.to(device)
-        masks = (self.input_ids, self.loss_mask, self.attention_mask, self.position_ids)
-        return Batch(*(tensor.to(device) for tensor in masks), pixels)
+        return Batch(
+            self.input_ids.to(device), self.loss_mask.to(device), self.attention_mask.to(device),
+            self.position_ids.to(device), pixels,
+        )  # fmt: skip
 
 
 def make_batch(

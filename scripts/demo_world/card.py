@@ -29,7 +29,7 @@ went in.
 | step | what is trained | on | steps |
 |---|---|---|--:|
 | tokenizer | byte-pair encoding with byte fallback | the world's text | |
-| CLIP | vision and text towers | pictures and captions; beside the contrast of wholes, a token-wise one of patches with phrases | {clip_steps} x 128 |
+| CLIP | vision and text towers | pictures and captions, patches and phrases, by contrast | {clip_steps} x 128 |
 | language model | a small LLaMA | scenes told in words, questions and answers | {text_steps} x 64 |
 | stage 1 | the projector | captions | {align_steps} x 64 |
 | stage 2 | projector and language model | instructions: conversation, description, reasoning | {tune_steps} x 48 |

@@ -103,8 +103,7 @@ def score(question: Question, answer: str) -> float:
     """1 when the answer states the fact, else 0; a description gets the F-measure of the placed things it names."""
     fact = question.exchange.fact
     if question.kind == "describe":
-        assert isinstance(fact, frozenset)
-        return _f_measure(facts.placed_things(answer), fact)
+        return _f_measure(facts.placed_things(answer), _listed(fact))
     return float(_stated(question.kind, fact, answer) == fact)
 
 
@@ -160,13 +159,21 @@ def _majority(asked: list[Question]) -> float:
     fact, times = facts_of.most_common(1)[0]
     if asked[0].kind != "describe":
         return times / len(asked)
-    assert isinstance(fact, frozenset)
-    return sum(_f_measure(fact, question.exchange.fact) for question in asked) / len(asked)  # type: ignore[arg-type]
+    scores = [_f_measure(_listed(fact), _listed(question.exchange.fact)) for question in asked]
+    return sum(scores) / len(scores)
+
+
+def _listed(fact: facts.Fact) -> frozenset[tuple[str, ...]]:
+    assert isinstance(fact, frozenset), f"a description's fact lists things, and this is {fact!r}"
+    return fact
 
 
 def table(marks: Sequence[Mark]) -> str:
     """The marks as Markdown, a row a kind and a last row for all."""
-    rows = ["| kind of question | questions | right | right, wording never seen | majority answer |", "|---|--:|--:|--:|--:|"]
+    rows = [
+        "| kind of question | questions | right | right, wording never seen | majority answer |",
+        "|---|--:|--:|--:|--:|",
+    ]
     for item in marks:
         rows.append(
             f"| {item.kind.replace('_', ' ')} | {item.num_questions} | {item.score:.1%} | {item.held_out_score:.1%} "

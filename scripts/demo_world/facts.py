@@ -1,4 +1,4 @@
-"""What an answer states: the fact inside a sentence, read back so that wording does not matter and only truth counts."""
+"""What an answer states: the fact inside a sentence, read back so that only truth counts and wording does not."""
 
 from __future__ import annotations
 
@@ -41,16 +41,22 @@ def one_of(answer: str, known: tuple[str, ...]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+_ATTRIBUTES = {"colour": COLOURS, "size": SIZES, "shape": SHAPES, "position": PLACES}
+
+
+def known_words(kind: str) -> tuple[str, ...]:
+    """Every value of "colour", "size", "shape" or "position"."""
+    return _ATTRIBUTES[kind]
+
+
 def attribute(answer: str, kind: str) -> str | None:
     """The colour, size, shape or place stated."""
-    if kind == "position":
-        return place(answer)
-    return one_of(answer, {"colour": COLOURS, "size": SIZES, "shape": SHAPES}[kind])
+    return place(answer) if kind == "position" else one_of(answer, known_words(kind))
 
 
 def attribute_kind(fact: Fact) -> str:
     """Which attribute a word of the world is."""
-    for kind, known in (("colour", COLOURS), ("size", SIZES), ("shape", SHAPES), ("position", PLACES)):
+    for kind, known in _ATTRIBUTES.items():
         if fact in known:
             return kind
     raise ValueError(f"{fact!r} is no colour, size, shape or place of the drawn world.")

@@ -1,8 +1,8 @@
 """What can truthfully be said about a scene: captions, and the three kinds of instruction data of the paper.
 
 Conversation (counting, existence, attributes, places, relations, follow-ups), detailed description, and reasoning
-(comparisons, extremes, what would remain, things that are not there). An exchange carries the fact that its answer states,
-so that an examination compares facts and not wording.
+(comparisons, extremes, what would remain, things that are not there). An exchange carries the fact that its answer
+states, so that an examination compares facts and not wording.
 """
 
 from __future__ import annotations
@@ -241,6 +241,7 @@ def removal(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None
 def absent(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     """A question whose subject is not in the picture gets an honest "there is no …"."""
     present = {(thing.colour, thing.shape) for thing in scene.things}
+    asked: tuple[str, ...]
     if rng.random() < 0.5:
         what = rng.choice([s for s in SHAPES if s not in {shape for _, shape in present}])
         asked = ("colour", "size", "position")
@@ -272,9 +273,7 @@ def follow_up(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | No
         first_kind = rng.choice(tuple(_FIRST))
         thing = rng.choice(scene.things)
         alone = Scene(scene.seed, (thing,), scene.background, scene.shading)
-        options = [words for words in _descriptions_of(scene, thing)]
-        told = {"colour": thing.colour, "size": thing.size, "position": "at"}[first_kind]
-        options = [words for words in options if not set(words.split()) & {told, "in" if told == "at" else told}]
+        options = [words for words in _descriptions_of(scene, thing) if not _tells(words, thing, first_kind)]
         if not options:
             continue
         words = rng.choice(options)

@@ -103,9 +103,7 @@ def _save(file: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimi
 
 def _report(folder: Path, name: str, done: int, schedule: Schedule, loss: float, seconds_a_step: float) -> None:
     minutes_left = (schedule.num_steps - done) * seconds_a_step / 60
-    print(
-        f"{name} {done}/{schedule.num_steps}  loss {loss:.4f}  {seconds_a_step:.2f} s a step  {minutes_left:.1f} min left",
-        flush=True,
-    )
+    pace = f"{seconds_a_step:.2f} s a step  {minutes_left:.1f} min left"
+    print(f"{name} {done}/{schedule.num_steps}  loss {loss:.4f}  {pace}", flush=True)
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
         lines.write(json.dumps({"stage": name, "step": done, "loss": round(loss, 5)}) + "\n")

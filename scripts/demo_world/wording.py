@@ -51,7 +51,8 @@ PHRASINGS = {
          "Can you see {what} in the picture?"),
     ),
     "colour": Phrasings(
-        ("What colour is {the}?", "What color is {the}?", "Which colour does {the} have?", "What is the colour of {the}?",
+        ("What colour is {the}?", "What color is {the}?", "Which colour does {the} have?",
+         "What is the colour of {the}?",
          "Tell me the colour of {the}.", "What is the color of {the}?", "In which colour is {the} drawn?"),
         ("Which colour is {the}?", "What colour does {the} have?", "Tell me what colour {the} is.",
          "Which color is {the} in the picture?"),
@@ -68,7 +69,8 @@ PHRASINGS = {
          "What size does {the} have?"),
     ),
     "position": Phrasings(
-        ("Where is {the}?", "Where in the picture is {the}?", "Where can you see {the}?", "What is the position of {the}?",
+        ("Where is {the}?", "Where in the picture is {the}?", "Where can you see {the}?",
+         "What is the position of {the}?",
          "In which part of the picture is {the}?", "Tell me where {the} is.", "Where is {the} in the image?"),
         ("Where do you see {the}?", "In which part of the image is {the}?", "Tell me the position of {the}.",
          "Where in the drawing is {the}?"),
@@ -85,7 +87,8 @@ PHRASINGS = {
         ("What is bigger, {the} or {other}?", "Which one is larger, {the} or {other}?", "Is {the} or {other} bigger?"),
     ),
     "largest": Phrasings(
-        ("Which shape is the largest?", "Which one is the largest?", "What is the largest shape?", "Which shape is largest?",
+        ("Which shape is the largest?", "Which one is the largest?", "What is the largest shape?",
+         "Which shape is largest?",
          "What is the biggest shape in the picture?", "Which object is the biggest?"),
         ("Which one is the biggest?", "What is the largest object in the image?", "Which is the biggest shape?"),
     ),
@@ -95,7 +98,8 @@ PHRASINGS = {
         ("What is the smallest object in the image?", "Which is the smallest shape?"),
     ),
     "removal": Phrasings(
-        ("What would remain if the {colour} ones were removed?", "What would remain if the {colour} shapes were removed?",
+        ("What would remain if the {colour} ones were removed?",
+         "What would remain if the {colour} shapes were removed?",
          "What is left if you remove the {colour} shapes?", "If the {colour} shapes were removed, what would remain?",
          "What would be left without the {colour} ones?"),
         ("What is left if the {colour} ones are removed?", "What would remain without the {colour} shapes?",
