@@ -1,0 +1,146 @@
+// What is being written: text and pictures. A picture goes to the store at once, so that a bad one is refused at once,
+// and the draft stays until the program has accepted it.
+"use strict";
+(() => {
+  const { $ } = loop;
+  let pictures = []; // {id, blob, url, ticket, sending}
+  let sent = null; // what the pending question was made of
+
+  function notice(words) {
+    $("#notice span").textContent = words;
+    $("#notice").hidden = !words;
+  }
+  loop.notice = notice;
+  loop.does("hide-notice", () => notice(""));
+
+  function grow() {
+    const box = $("#draft");
+    box.style.height = "auto";
+    box.style.height = `${Math.min(box.scrollHeight, Math.round(innerHeight * 0.4))}px`;
+  }
+
+  function draw() {
+    $("#drafts").replaceChildren(...pictures.map((picture, index) => {
+      const chip = document.createElement("div");
+      chip.className = "chip";
+      chip.dataset.sending = picture.ticket ? "no" : "yes";
+      const image = Object.assign(document.createElement("img"), { src: picture.url, alt: `Picture ${index + 1} of the message` });
+      const remove = document.createElement("button");
+      remove.type = "button";
+      remove.setAttribute("aria-label", `Remove picture ${index + 1}`);
+      remove.innerHTML = '<svg class="icon"><use href="#icon-close"></use></svg>';
+      remove.addEventListener("click", () => { drop(picture.id); $("#draft").focus(); });
+      chip.append(image, remove);
+      return chip;
+    }));
+    refresh();
+  }
+
+  function drop(id) {
+    pictures = pictures.filter((each) => each.id !== id || void URL.revokeObjectURL(each.url));
+    draw();
+  }
+
+  loop.addPicture = async (blob, name = "This file") => {
+    const picture = { id: loop.key(), blob, url: URL.createObjectURL(blob), ticket: null };
+    pictures.push(picture);
+    draw();
+    let refused = "";
+    try {
+      const answer = await fetch("pictures", { method: "POST", body: blob, headers: { "content-type": "application/octet-stream" } });
+      const told = await answer.json().catch(() => ({}));
+      if (answer.ok) picture.ticket = told.ticket;
+      else refused = told.error || `${name} was refused (status ${answer.status}).`;
+    } catch {
+      refused = `${name} could not be sent: the program did not take it. Check that it runs and that the file is not too large.`;
+    }
+    if (refused) { notice(refused); drop(picture.id); } else draw();
+    return !refused;
+  };
+  loop.addPictures = (files) => {
+    notice("");
+    return Promise.all([...files].map((file) => loop.addPicture(file, file.name)));
+  };
+
+  function refresh() {
+    const busy = loop.busy();
+    $("#send").hidden = busy;
+    $("#stop").hidden = !busy;
+    $("#composer").dataset.busy = busy ? "yes" : "no";
+    const something = $("#draft").value.trim() || pictures.length;
+    $("#send").dataset.empty = something ? "no" : "yes";
+  }
+
+  function submit() {
+    if (loop.busy()) return;
+    const text = $("#draft").value;
+    if (!text.trim() && !pictures.length) return notice("Nothing to send yet: write a question or add a picture.");
+    if (pictures.some((each) => !each.ticket)) return notice("A picture is still on its way; send in a moment.");
+    notice("");
+    sent = { text, ids: pictures.map((each) => each.id) };
+    loop.answer("ask", { text, pictures: pictures.map((each) => each.ticket) });
+  }
+  loop.submit = submit;
+
+  loop.redraft = (text) => {
+    $("#draft").value = text;
+    grow();
+    refresh();
+    $("#draft").focus();
+  };
+  document.addEventListener("loop:accepted", () => {
+    if (!sent) return;
+    if ($("#draft").value === sent.text) $("#draft").value = "";
+    pictures = pictures.filter((each) => !sent.ids.includes(each.id) || void URL.revokeObjectURL(each.url));
+    sent = null;
+    grow();
+    draw();
+  });
+  loop.on("notice", (feed) => {
+    if (feed.key && loop.pending?.key === feed.key) {
+      loop.pending = null;
+      sent = null;
+    }
+    notice(feed.words);
+    loop.changed();
+  });
+  document.addEventListener("loop:changed", () => loop.begun && refresh());
+
+  loop.does("pick", () => $("#file").click());
+  loop.does("example", async (card) => {
+    loop.redraft(card.dataset.question);
+    const picture = await fetch(card.dataset.picture);
+    if (picture.ok && (await loop.addPicture(await picture.blob(), "The example"))) submit();
+  });
+
+  loop.start(() => {
+    const room = $(".room");
+    $("#composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+    $("#draft").addEventListener("input", () => { grow(); refresh(); });
+    $("#file").addEventListener("change", async (event) => {
+      await loop.addPictures(event.target.files);
+      event.target.value = "";
+      $("#draft").focus();
+    });
+    document.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files || [])].filter((file) => file.type.startsWith("image/"));
+      if (!files.length || document.querySelector("dialog[open]")) return;
+      event.preventDefault();
+      loop.addPictures(files);
+    });
+    let depth = 0;
+    const carries = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+    room.addEventListener("dragenter", (event) => { if (carries(event)) { depth += 1; room.dataset.dropping = "yes"; } });
+    room.addEventListener("dragleave", () => { depth -= 1; if (depth <= 0) { depth = 0; delete room.dataset.dropping; } });
+    room.addEventListener("dragover", (event) => { if (carries(event)) event.preventDefault(); });
+    room.addEventListener("drop", (event) => {
+      depth = 0;
+      delete room.dataset.dropping;
+      if (!carries(event)) return;
+      event.preventDefault();
+      loop.addPictures(event.dataTransfer.files);
+    });
+    refresh();
+    if (matchMedia("(min-width: 800px)").matches) $("#draft").focus();
+  });
+})();

@@ -1,0 +1,142 @@
+// The list of conversations at the left, the settings at the right, the worker's state on top.
+"use strict";
+(() => {
+  const { $, $$ } = loop;
+  const narrow = matchMedia("(max-width: 800px)");
+  const kept = {
+    read: (name) => { try { return localStorage.getItem(`llava-loop-${name}`); } catch { return null; } },
+    write: (name, value) => { try { localStorage.setItem(`llava-loop-${name}`, value); } catch { /* private window */ } },
+  };
+
+  // -- conversations
+  let usual = {};
+  const conversation = (element) => element.closest(".chat").dataset.conversation;
+  const closeIfNarrow = () => { if (narrow.matches) side("closed"); };
+  function side(state) {
+    $(".room").dataset.side = state;
+    $(".side").inert = state === "closed";
+    if (!narrow.matches) kept.write("side", state);
+  }
+  function mark() {
+    for (const chat of $$("#chats .chat")) {
+      const open = chat.dataset.conversation === loop.conversation;
+      if (open) $(".open", chat).setAttribute("aria-current", "true");
+      else $(".open", chat).removeAttribute("aria-current");
+    }
+  }
+  const ask = () => loop.say("list", { search: $("#search").value });
+
+  loop.does("side", () => side($(".room").dataset.side === "open" ? "closed" : "open"));
+  loop.does("veil", () => { closeIfNarrow(); drawer(false); });
+  loop.does("new", () => { loop.open(null); closeIfNarrow(); $("#draft").focus(); });
+  loop.does("open", (element) => { loop.open(conversation(element)); loop.notice(""); closeIfNarrow(); });
+  loop.does("rename", (element) => {
+    const chat = element.closest(".chat");
+    const box = Object.assign(document.createElement("input"), { value: $(".open", chat).textContent, maxLength: 200 });
+    box.className = "renaming";
+    box.setAttribute("aria-label", "Title");
+    chat.prepend(box);
+    chat.dataset.renaming = "yes";
+    box.select();
+    let done = false;
+    const end = (keep) => {
+      if (done) return;
+      done = true;
+      const title = box.value.trim();
+      box.remove();
+      delete chat.dataset.renaming;
+      if (keep && title && title !== $(".open", chat).textContent) {
+        $(".open", chat).textContent = title;
+        loop.say("rename", { conversation: chat.dataset.conversation, title, open: loop.conversation });
+      }
+    };
+    box.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") end(true);
+      if (event.key === "Escape") { event.stopPropagation(); end(false); }
+    });
+    box.addEventListener("blur", () => end(true));
+  });
+  let doomed = null;
+  loop.does("delete", (element) => { doomed = conversation(element); $("#ask-delete").showModal(); });
+  loop.does("really-delete", () => {
+    $("#ask-delete").close();
+    loop.say("delete", { conversation: doomed });
+    if (doomed === loop.conversation) loop.open(null);
+  });
+  loop.on("list", (feed) => {
+    if (feed.search !== $("#search").value.trim()) return ask();
+    if ($("#chats [data-renaming]")) return;
+    $("#chats").innerHTML = feed.html;
+    mark();
+  });
+  document.addEventListener("loop:changed", () => loop.begun && mark());
+
+  // -- settings
+  function drawer(open) {
+    $(".room").dataset.drawer = open ? "open" : "closed";
+    $("#drawer").inert = !open;
+    $('.top [data-do="drawer"]').setAttribute("aria-expanded", String(open));
+  }
+  loop.closeDrawer = () => drawer(false);
+  loop.does("drawer", () => drawer($("#drawer").inert));
+  loop.does("reset", () => {
+    $("#choices").reset();
+    told();
+  });
+  function told() {
+    for (const field of $$("#choices .slider")) {
+      const input = $("input", field);
+      $("output", field).textContent = Number(input.value).toFixed(2);
+      input.style.setProperty("--part", `${(100 * (input.value - input.min)) / (input.max - input.min)}%`);
+    }
+    kept.write("choices", JSON.stringify(Object.fromEntries(new FormData($("#choices")))));
+  }
+  loop.choices = () => Object.fromEntries(new FormData($("#choices")));
+
+  // -- light and dark: as the system says, until somebody chooses
+  function paint() {
+    const chosen = kept.read("theme");
+    const dark = chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.body.classList.toggle("dark", dark);
+    document.documentElement.style.colorScheme = dark ? "dark" : "light";
+  }
+  loop.does("theme", () => {
+    kept.write("theme", document.body.classList.contains("dark") ? "light" : "dark");
+    paint();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+
+  // -- the worker
+  loop.on("status", (feed) => {
+    $("#state .words").textContent = feed.words;
+    $("#state").title = feed.words;
+    $("#state").dataset.tone = feed.tone;
+    $("#about").textContent = feed.about;
+    const select = $('#choices [name="model"]');
+    const names = ["", ...feed.models];
+    if ($$("option", select).map((each) => each.value).join("\n") !== names.join("\n")) {
+      const chosen = select.value || usual.model || "";
+      select.replaceChildren(...names.map((name) => new Option(name || "The worker’s own", name)));
+      if (names.includes(chosen)) select.value = chosen;
+    }
+    $('#choices [name="system_prompt"]').placeholder = feed.system || "The template’s own";
+  });
+
+  loop.start(() => {
+    paint();
+    side(narrow.matches ? "closed" : kept.read("side") || "open");
+    narrow.addEventListener("change", () => side(narrow.matches ? "closed" : "open"));
+    drawer(false);
+    try { usual = JSON.parse(kept.read("choices") || "{}"); } catch { usual = {}; }
+    for (const [name, value] of Object.entries(usual)) {
+      const field = $("#choices").elements[name];
+      if (field && name !== "model") field.value = value;
+    }
+    told();
+    $("#choices").addEventListener("input", told);
+    $("#choices").addEventListener("submit", (event) => event.preventDefault());
+    let soon;
+    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 200); });
+    ask();
+  });
+})();

@@ -1,0 +1,204 @@
+"""What happens when a person does something in the chat. One method for each event of the page.
+
+Every method gets the owner and what the browser sent, and gives messages for the page's feeds: a feed that is not named
+stays as it is. Nothing here is kept between two events: the page holds ids, the log holds the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import count
+from typing import Any
+
+from app import wording
+from app.answer_markup import answer_html
+from app.answering import Update
+from app.browser_event import MAX_TEXT, BrowserEvent
+from app.picture_routes import Tickets
+from app.sidebar_view import sidebar_html
+from app.thread_view import thread_html
+from app.turns import Ask, Edit, Order, Retry, Turns
+from app.worker_status import WorkerStatus
+from conversations.errors import AlreadyAnswered, InvalidText, LogError
+from conversations.store import ConversationStore
+
+Feeds = dict[str, dict[str, Any]]
+"""Feed name ("thread", "live", "list", "notice", "status") to its message."""
+
+MAX_PICTURES = 10
+NUM_LISTED = 200
+
+_log = logging.getLogger(__name__)
+
+
+class ChatEvents:
+    """The chat's answers to events; any number of threads may call it."""
+
+    def __init__(
+        self, store: ConversationStore, turns: Turns, tickets: Tickets, status: Callable[[], WorkerStatus]
+    ) -> None:
+        self._store = store
+        self._turns = turns
+        self._tickets = tickets
+        self._status = status
+        self._numbers = count(1)
+
+    # -- a turn ----------------------------------------------------------------------------------------------------
+
+    def turn(self, owner: str, event: BrowserEvent) -> Iterator[Feeds]:
+        """Ask, answer again or ask anew, and stream the answer."""
+        key = ""
+        try:
+            key = event.text("key", 64)
+            updates = self._turns.run(owner, self._order(owner, event, key), event.choices())
+            first = True
+            for update in updates:
+                if update.ended is not None or first:
+                    yield {**self._thread_of(owner, update, key if first else ""), **self._listed(owner)}
+                else:
+                    yield {"live": _live(update)}
+                first = False
+        except AlreadyAnswered as error:
+            turn = self._store.turn(owner, error.answer_id)
+            yield self._shown(owner, turn.conversation_id, key=key)
+        except LogError as error:
+            yield self._refused(error, key)
+
+    def stop(self, owner: str, event: BrowserEvent) -> Feeds:
+        conversation_id = event.text("conversation")
+        self._turns.stop(owner, conversation_id)
+        return {}
+
+    def _order(self, owner: str, event: BrowserEvent, key: str) -> Order:
+        kind = event.text("kind")
+        if kind == "retry":
+            return Retry(event.turn(), key)
+        if kind == "edit":
+            return Edit(event.turn(), event.text("text", MAX_TEXT), key)
+        if kind != "ask":
+            raise InvalidText(wording.FORGED)
+        pictures = tuple(self._tickets.read(owner, each) for each in event.texts("pictures", MAX_PICTURES))
+        return Ask(event.id("conversation"), event.text("text", MAX_TEXT), pictures, key)
+
+    # -- what is shown ---------------------------------------------------------------------------------------------
+
+    def open(self, owner: str, event: BrowserEvent) -> Feeds:
+        return self._shown(owner, event.text("conversation"))
+
+    def version(self, owner: str, event: BrowserEvent) -> Feeds:
+        """Show the version before or after this turn."""
+        turn = self._store.turn(owner, event.turn())
+        versions = self._store.versions(owner, turn.id)
+        index = [each.id for each in versions].index(turn.id) + event.step()
+        if 0 <= index < len(versions):
+            self._store.show(owner, versions[index].id)
+        return self._shown(owner, turn.conversation_id)
+
+    def list(self, owner: str, event: BrowserEvent) -> Feeds:
+        return self._listed(owner, event.text("search"))
+
+    def status(self, owner: str, event: BrowserEvent) -> Feeds:
+        """The worker's state, and what the model says of itself."""
+        status = self._status()
+        tone = "ready" if status.ready else ("waiting" if status.waits else "failed")
+        health = status.health
+        return {
+            "status": {
+                "words": status.words,
+                "tone": tone,
+                "about": status.about,
+                "models": list(status.models),
+                "system": (health.system or "") if health else "",
+            }
+        }
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    def rate(self, owner: str, event: BrowserEvent) -> Feeds:
+        rating = event.text("rating")
+        if rating not in ("up", "down", ""):
+            raise InvalidText(wording.FORGED)
+        turn_id = event.turn()
+        self._store.rate(owner, turn_id, rating or None)  # type: ignore[arg-type]
+        return self._shown(owner, self._store.turn(owner, turn_id).conversation_id)
+
+    def rename(self, owner: str, event: BrowserEvent) -> Feeds:
+        conversation_id = event.text("conversation")
+        self._store.rename(owner, conversation_id, event.text("title"))
+        shown = self._shown(owner, conversation_id) if event.id("open") == conversation_id else {}
+        return {**shown, **self._listed(owner)}
+
+    def delete(self, owner: str, event: BrowserEvent) -> Feeds:
+        conversation_id = event.text("conversation")
+        self._turns.stop(owner, conversation_id)
+        self._store.delete(owner, conversation_id)
+        return self._listed(owner)
+
+    def answered(
+        self, what: Callable[[str, BrowserEvent], Feeds], owner: str | None, data: object
+    ) -> Feeds:
+        """The outcome of an event, or the sentence that tells why there is none."""
+        if owner is None:
+            return self._notice(wording.NO_COOKIE)
+        try:
+            return what(owner, BrowserEvent(data))
+        except LogError as error:
+            return self._refused(error)
+
+    def streamed(self, owner: str | None, data: object) -> Iterator[Feeds]:
+        """A turn's messages; a refusal is one of them."""
+        if owner is None:
+            yield self._notice(wording.NO_COOKIE)
+            return
+        try:
+            event = BrowserEvent(data)
+        except LogError as error:
+            yield self._refused(error)
+            return
+        yield from self.turn(owner, event)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def _thread_of(self, owner: str, update: Update, key: str) -> Feeds:
+        shown = self._shown(owner, update.conversation_id, key=key)
+        if "thread" in shown:
+            shown["thread"] |= {"answer": update.answer_id, "ended": update.ended is not None}
+        if update.ended is not None and update.note:
+            shown |= self._notice(update.note)
+        return shown
+
+    def _shown(self, owner: str, conversation_id: str, *, key: str = "") -> Feeds:
+        conversation = self._store.load(owner, conversation_id)
+        return {
+            "thread": {
+                "n": next(self._numbers),
+                "key": key,
+                "conversation": conversation.id,
+                "title": conversation.title,
+                "html": thread_html(conversation.shown),
+            }
+        }
+
+    def _listed(self, owner: str, search: str = "") -> Feeds:
+        searched = search.strip()
+        found = self._store.recent(owner, searched, limit=NUM_LISTED)
+        html = sidebar_html(found, now=datetime.now().astimezone(), searched=searched)
+        return {"list": {"n": next(self._numbers), "search": searched, "html": html}}
+
+    def _refused(self, error: LogError, key: str = "") -> Feeds:
+        _log.info("refused: %s", error)
+        return self._notice(wording.sentence(error), key)
+
+    def _notice(self, words: str, key: str = "") -> Feeds:
+        return {"notice": {"n": next(self._numbers), "words": words, "key": key}}
+
+
+def _live(update: Update) -> dict[str, Any]:
+    return {
+        "conversation": update.conversation_id,
+        "answer": update.answer_id,
+        "phase": update.phase,
+        "html": answer_html(update.text),
+    }

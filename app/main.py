@@ -1,0 +1,129 @@
+"""From settings to a running page. The order matters: the worker is started first, because loading its weights and
+importing the page's framework each take seconds, and so they run side by side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from app.settings import ROOT, Settings, parse
+from app.worker_client import WorkerClient
+from app.worker_process import WorkerOptions, WorkerProcess
+
+MAX_UPLOAD = "16mb"
+STATE_SESSIONS = 200
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run until interrupted."""
+    settings = parse(argv)
+    # Nothing here may phone home; both are read when the libraries are imported.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.chdir(ROOT)
+    signal.signal(signal.SIGTERM, _end)
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    worker = _start_worker(settings)
+    try:
+        _serve(settings, worker)
+    except KeyboardInterrupt:
+        print("Stopping.")
+    finally:
+        if worker is not None:
+            worker.stop()
+
+
+def _start_worker(settings: Settings) -> WorkerProcess | None:
+    """The local worker, or None where one runs elsewhere."""
+    if settings.worker_url is not None:
+        return None
+    options = WorkerOptions(
+        model=settings.model, template=settings.template, dtype=settings.dtype, device=settings.device
+    )
+    worker = WorkerProcess(options, settings.data_folder / "worker.log")
+    worker.start()
+    return worker
+
+
+def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
+    from app.chat_events import ChatEvents
+    from app.picture_routes import Tickets
+    from app.turns import Turns
+    from app.worker_status import StatusWatch
+    from conversations.store import ConversationStore
+
+    store = ConversationStore.open(settings.database_url, settings.data_folder / "pictures")
+    try:
+        store.recover()
+        if worker is not None:
+            client = WorkerClient(worker.base_url, worker.token, data_url=store.images.data_url)
+        else:
+            client = WorkerClient(str(settings.worker_url), settings.worker_token, data_url=store.images.data_url)
+        watch = StatusWatch(client, worker)
+        watch.start()
+        tickets = Tickets()
+        turns = Turns(store, client, lambda: watch.now)
+        _launch(settings, store, tickets, ChatEvents(store, turns, tickets, lambda: watch.now))
+        watch.stop()
+    finally:
+        store.close()
+
+
+def _launch(settings: Settings, store: Any, tickets: Any, events: Any) -> None:
+    os.environ.setdefault("GRADIO_TEMP_DIR", str((settings.data_folder / "uploads").resolve()))
+    from starlette.middleware import Middleware
+
+    from app import chat_tab, theme
+    from app.logins import Logins, route_owner
+    from app.page import STYLE, build_page
+    from app.picture_routes import PictureRoutes
+    from app.visitors import VisitorCookie
+
+    if warning := settings.warning():
+        print(warning, file=sys.stderr)
+    everyone = settings.everyone
+    routes = PictureRoutes(store, tickets, route_owner(bool(everyone)), chat_tab.EXAMPLES)
+    page = build_page(events)
+    page.queue(max_size=256)
+    page.launch(
+        server_name=settings.host,
+        server_port=_port(settings),
+        share=settings.share,
+        auth=Logins(everyone).check if everyone else None,
+        theme=theme.theme(),
+        css_paths=[STYLE],
+        head=chat_tab.head_html(),
+        app_kwargs={"middleware": [Middleware(VisitorCookie)], "routes": routes.routes()},
+        max_file_size=MAX_UPLOAD,
+        state_session_capacity=STATE_SESSIONS,
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        footer_links=[],
+        favicon_path=str(Path(__file__).with_name("favicon.svg")),
+        prevent_thread_lock=True,
+        quiet=True,
+    )
+    print(f"LLaVA Loop is at {page.local_url}", flush=True)
+    if settings.share:
+        print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)
+    page.block_thread()
+
+
+def _port(settings: Settings) -> int | None:
+    if settings.port:
+        return settings.port
+    import socket
+
+    with socket.socket() as free:
+        free.bind((settings.host, 0))
+        return int(free.getsockname()[1])
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

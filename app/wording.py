@@ -1,0 +1,140 @@
+"""From what went wrong to a sentence that tells the person what happened and what to do.
+
+A failed answer keeps its reason in the log as `code: sentence`; the code tells the page which choices to offer.
+"""
+
+from __future__ import annotations
+
+from app.worker_client import (
+    ContextTooLong,
+    ModelNotFound,
+    PictureNotAccepted,
+    WorkerBusy,
+    WorkerDied,
+    WorkerError,
+    WorkerLoadFailed,
+    WorkerLoading,
+    WorkerOutOfMemory,
+    WorkerProtocolError,
+    WorkerTimeout,
+    WorkerUnauthorized,
+    WorkerUnreachable,
+)
+from app.worker_process import WorkerState
+from conversations.errors import LogError
+
+CONTEXT_TOO_LONG = "context_length_exceeded"
+MESSAGE_TOO_LONG = "message_too_long"
+PAGE_LEFT = "page_left"
+
+_CODES: tuple[tuple[type[WorkerError], str], ...] = (
+    (ContextTooLong, CONTEXT_TOO_LONG),
+    (WorkerLoading, "loading"),
+    (WorkerLoadFailed, "load_failed"),
+    (WorkerOutOfMemory, "out_of_memory"),
+    (WorkerBusy, "busy"),
+    (WorkerUnauthorized, "unauthorized"),
+    (ModelNotFound, "model_not_found"),
+    (PictureNotAccepted, "invalid_picture"),
+    (WorkerTimeout, "timeout"),
+    (WorkerDied, "died"),
+    (WorkerUnreachable, "unreachable"),
+    (WorkerProtocolError, "protocol"),
+)
+
+NOTHING_TO_SEND = "Nothing to send yet: write a question or add a picture."
+FORGED = "The page sent something that it never would; reload it and try again."
+NO_COOKIE = "This browser has no visitor's cookie; allow cookies for this page and reload it."
+LEFT = "The page was closed or reloaded while this was being written."
+
+
+def reason_of(error: Exception, *, alone: bool = False) -> str:
+    """`code: sentence` for an answer that failed. `alone`: the question had no earlier turns before it."""
+    code = MESSAGE_TOO_LONG if alone and isinstance(error, ContextTooLong) else code_of(error)
+    return f"{code}: {sentence(error, alone=alone)}"
+
+
+def code_of(error: Exception) -> str:
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return "log" if isinstance(error, LogError) else "internal"
+
+
+def split_reason(reason: str) -> tuple[str, str]:
+    """The code and the sentence of a logged reason; ("", reason) where it has no code."""
+    code, colon, words = reason.partition(": ")
+    return (code, words) if colon and " " not in code else ("", reason)
+
+
+def sentence(error: Exception, *, alone: bool = False) -> str:
+    """What happened and what to do, in one or two sentences."""
+    if isinstance(error, ContextTooLong):
+        return _too_long(error, alone)
+    if isinstance(error, WorkerLoading):
+        return f"The model is still being loaded ({error.fraction:.0%}). The question is kept; press Retry in a moment."
+    if isinstance(error, WorkerLoadFailed):
+        return f"The model could not be loaded: {_ended(error)} Fix this and restart the program."
+    if isinstance(error, WorkerOutOfMemory):
+        return "The model ran out of memory on this question. Use fewer or smaller pictures, or start a new chat."
+    if isinstance(error, WorkerBusy):
+        after = f" in {error.retry_after_seconds:.0f} s" if error.retry_after_seconds else " in a moment"
+        return f"Too many questions are waiting for the model. Press Retry{after}."
+    if isinstance(error, WorkerUnauthorized):
+        return "The worker does not accept this page's token; start the page with the right --worker-token."
+    if isinstance(error, WorkerDied):
+        return "The model's process ended while it was answering. What had come is kept; press Retry once it is back."
+    if isinstance(error, WorkerUnreachable):
+        return "The model's process cannot be reached. The question is kept; press Retry once it is back."
+    if isinstance(error, WorkerTimeout):
+        return f"The model sent nothing for {error.seconds:g} seconds. The question is kept; press Retry."
+    if isinstance(error, WorkerError | LogError):
+        return _ended(error)
+    return (
+        f"Something unexpected went wrong here ({type(error).__name__}); the program's log has the details."
+    )
+
+
+def _too_long(error: ContextTooLong, alone: bool) -> str:
+    sizes = (
+        f"{error.prompt_tokens:,} tokens, and the model reads at most {error.context_tokens:,}"
+        if error.prompt_tokens is not None and error.context_tokens is not None
+        else "more than the model can read"
+    )
+    if alone:
+        return f"This message is too long: with its pictures it has {sizes}. Nothing was cut; shorten it and send again."
+    return (
+        f"This conversation has become too long: it has {sizes}. "
+        "Start a new chat, or go on without its oldest turns."
+    )
+
+
+def worker_state(state: WorkerState) -> str:
+    """The local worker's state in a few words."""
+    if state.phase == "starting":
+        return "The model is starting"
+    if state.phase == "loading":
+        return f"The model is loading, {state.fraction:.0%}"
+    if state.phase == "ready":
+        return "Ready"
+    if state.phase == "restarting":
+        after = f" in {max(1, round(state.restart_in_seconds))} s" if state.restart_in_seconds > 0 else ""
+        return f"The model is restarting{after}" + (f": {state.reason}" if state.reason else "")
+    if state.phase == "stopped":
+        return "The model is stopped"
+    return f"The model failed: {state.reason or 'no reason was given'}"
+
+
+def too_many_bytes(limit: int) -> str:
+    return f"This file is too large: pictures may have at most {limit / 1_000_000:.0f} MB."
+
+
+def left_out(num_turns: int) -> str:
+    """What was left out of the prompt when a person chose to go on without the oldest turns."""
+    turns = "turn was" if num_turns == 1 else f"{num_turns} turns were"
+    return f"The oldest {turns} left out to make room."
+
+
+def _ended(error: Exception) -> str:
+    words = str(error).strip()
+    return words if words.endswith((".", "!", "?")) else f"{words}."

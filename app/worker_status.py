@@ -1,0 +1,102 @@
+"""What is known about the worker, asked for in the background so that showing it never waits.
+
+A local worker is watched by its process, a remote one only by its /health; the page sees one snapshot of either.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Protocol
+
+from app import wording
+from app.worker_client import WorkerError, WorkerHealth
+from app.worker_process import WorkerState
+
+POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """`words` say the state to a person; `waits` means that it may become ready by itself."""
+
+    words: str
+    ready: bool = False
+    waits: bool = False
+    fraction: float = 0.0
+    health: WorkerHealth | None = None
+    models: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """One sentence on what the model knows, or nothing."""
+        return (self.health.about or "") if self.health else ""
+
+
+class AskedForHealth(Protocol):
+    """The part of WorkerClient that is needed here."""
+
+    def health(self) -> WorkerHealth: ...
+    def models(self) -> tuple[str, ...]: ...
+
+
+class Watched(Protocol):
+    """The part of WorkerProcess that is needed here."""
+
+    @property
+    def state(self) -> WorkerState: ...
+
+
+class StatusWatch:
+    """Asks the worker every second from a thread of its own. `process` is None for a worker that runs elsewhere."""
+
+    def __init__(self, client: AskedForHealth, process: Watched | None) -> None:
+        self._client = client
+        self._process = process
+        self._status = WorkerStatus("The model is starting", waits=True)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="worker-status", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    @property
+    def now(self) -> WorkerStatus:
+        """The newest snapshot. For a local worker its process' state is read afresh, which costs nothing."""
+        status = self._status
+        if self._process is None:
+            return status
+        state = self._process.state
+        if state.phase == "ready" and status.health is not None and status.health.state == "ready":
+            return status
+        waits = state.phase in ("starting", "loading", "restarting", "ready")
+        words = "The model is loading, 99%" if state.phase == "ready" else wording.worker_state(state)
+        return WorkerStatus(words, False, waits, state.fraction, status.health, status.models)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(
+            0.0 if self._status.health is None and self._status.ready else POLL_SECONDS
+        ):
+            self._status = self._asked()
+
+    def _asked(self) -> WorkerStatus:
+        before = self._status
+        try:
+            health = self._client.health()
+            if health.state == "failed":
+                return WorkerStatus(
+                    f"The model failed: {health.reason or 'no reason was given'}", health=health
+                )
+            if health.state == "loading":
+                words = f"The model is loading, {health.fraction:.0%}"
+                return WorkerStatus(words, waits=True, fraction=health.fraction, health=health)
+            known = before.ready and before.health is not None and before.health.model == health.model
+            models = before.models if known and before.models else self._client.models()
+            return WorkerStatus("Ready", True, False, 1.0, health, models)
+        except WorkerError as error:
+            return WorkerStatus(
+                wording.sentence(error), waits=self._process is not None, health=before.health
+            )
