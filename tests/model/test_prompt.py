@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from conversations.messages import ImageRef, Message
-from conversations.template import TEMPLATES
+from conversations.template import TEMPLATES, plain_text
 from model.prompt import MissingToken, Prompt, render
-from tests.conversations.test_template import (
+from tests.conversations.samples import (
     GOLDEN,
     NAMES,
     PICTURE,
@@ -27,6 +28,7 @@ from tests.conversations.test_template import (
 from tests.model.tiny import tiny_tokenizer
 
 LLAMA = GOLDEN.parent / "llama_tokenizer"
+DEMO = Path(__file__).resolve().parents[2] / "model" / "demo"
 needs_reference = pytest.mark.skipif(
     not GOLDEN.exists(), reason="the reference's data (shared/data) is not here"
 )
@@ -42,6 +44,11 @@ def tiny() -> PreTrainedTokenizerFast:
 @functools.cache
 def llama() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast.from_pretrained(LLAMA)
+
+
+@functools.cache
+def shipped() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast.from_pretrained(DEMO)
 
 
 def rendered(name: str, messages: list[Message], **options: object) -> Prompt:
@@ -137,8 +144,6 @@ def test_ids_and_mask_are_equally_long_and_pictures_are_whole(name: str, questio
     name=names, answer=st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=0x1F6FF), max_size=20)
 )
 def test_what_is_trained_spells_the_answer_and_its_stop(name: str, answer: str) -> None:
-    from conversations.template import plain_text
-
     prompt = rendered(name, [user(PICTURE, "Q?"), assistant(answer)], open_turn=False)
     ids = [i for i, learn in zip(prompt.input_ids, prompt.loss_mask, strict=True) if learn]
     spelled = tiny().decode(ids, skip_special_tokens=False)
@@ -180,7 +185,7 @@ def test_text_never_becomes_a_special_token(name: str, system: str, question: st
 
 
 @pytest.mark.parametrize("special", [True, False])
-def test_marks_of_a_vocabulary_that_the_rule_does_not_know_stay_text(tmp_path, special: bool) -> None:
+def test_marks_of_a_vocabulary_that_the_rule_does_not_know_stay_text(special: bool) -> None:
     from model.checkpoint import _make_marks_special
 
     tokenizer = tiny_tokenizer()
@@ -238,3 +243,51 @@ def test_the_text_is_for_people() -> None:
     prompt = rendered("llava_v0", [user(ImageRef("c" * 64), "What is this?")], system="Be brief.")
     assert prompt.text == "Be brief.###Human: <image>\nWhat is this?###Assistant:"
     assert prompt.input_ids[0] == tiny().bos_token_id
+
+
+def byte_level_tokenizer(add_prefix_space: bool) -> PreTrainedTokenizerFast:
+    """GPT-2's kind: one character may take several tokens, and a space belongs to the word after it."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<unk>", "<s>", "</s>", "<image>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator(["The car is red. ###Human: What is it?###Assistant: The"] * 3, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("add_prefix_space", [True, False])
+@pytest.mark.parametrize("answer", ["The car is red.", "é😀", "", "#", "\u202eabc"])
+def test_a_byte_level_vocabulary_trains_the_same_text(name: str, add_prefix_space: bool, answer: str) -> None:
+    tokenizer = byte_level_tokenizer(add_prefix_space)
+    prompt = render(
+        TEMPLATES[name],
+        [user("Q?", PICTURE), assistant(answer)],
+        tokenizer,
+        num_patches=2,
+        image_token_id=3,
+        open_turn=False,
+    )
+    learned = [i for i, learn in zip(prompt.input_ids, prompt.loss_mask, strict=True) if learn]
+    assert tokenizer.decode(learned).strip() == f"{plain_text(answer)}{TEMPLATES[name].stop}".strip()
+
+
+@pytest.mark.skipif(not (DEMO / "tokenizer.json").exists(), reason="the demo model has not been trained yet")
+@given(name=names, question=hostile, answer=hostile)
+def test_the_shipped_vocabulary_asks_what_it_was_taught(name: str, question: str, answer: str) -> None:
+    tokenizer = shipped()
+    options = {"num_patches": 2, "image_token_id": tokenizer.convert_tokens_to_ids("<image>")}
+    asked = render(TEMPLATES[name], [user(question, PICTURE)], tokenizer, **options)
+    finished = render(
+        TEMPLATES[name], [user(question, PICTURE), assistant(answer)], tokenizer, open_turn=False, **options
+    )
+    assert finished.input_ids[: len(asked.input_ids)] == asked.input_ids
+    assert asked.input_ids.count(options["image_token_id"]) == 2
+    assert tokenizer.eos_token_id not in asked.input_ids
