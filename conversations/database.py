@@ -197,7 +197,8 @@ def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
 
 def _translate(error: DBAPIError, name: str) -> LogError | None:
     """The sentence for a driver's error, or None for one that is a fault of ours."""
-    message = str(error.orig).lower()
+    reason = " ".join(str(error.orig).split())
+    message = reason.lower()
     if "not a database" in message or "malformed" in message:
         return CorruptDatabase(
             f"The file {name} is not a database, or it is damaged; nothing was changed. Move it away to start"
@@ -219,6 +220,6 @@ def _translate(error: DBAPIError, name: str) -> LogError | None:
         )
     if error.connection_invalidated or "connection" in message:
         return DatabaseRefused(
-            f"The database {name} cannot be reached ({error.orig}); check that its server runs."
+            f"The database {name} cannot be reached ({reason}); check that its server runs."
         )
     return None

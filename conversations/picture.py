@@ -22,11 +22,13 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from conversations.errors import PictureRefused
+from conversations.picture_header import gif_canvas, webp_size
 
 MAX_SIDE = 30_000
 """Pixels; a JPEG file cannot be longer than 65,535, and nothing useful is longer than this."""
 
 _ACCEPTED = "PNG, JPEG, WebP, GIF or BMP"
+_ANIMATED = "The picture is animated; only still pictures of one frame are accepted."
 _READERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (b"\x89PNG\r\n\x1a\n", PngImageFile),
     (b"\xff\xd8\xff", JpegImageFile),
@@ -77,15 +79,12 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Upright:
             f"The file has {_megabytes(len(data))} MB; at most {_megabytes(max_bytes)} MB are accepted."
         )
     reader = _reader(data)
-    if reader is WebPImageFile:  # its reader sets aside memory for the whole canvas when it opens
-        _check_size(_webp_size(data), max_pixels)
     try:
+        _check_header(reader, data, max_pixels)
         with reader(io.BytesIO(data)) as picture:
             _check_size(picture.size, max_pixels)
-            if _animated(picture):
-                raise PictureRefused(
-                    "The picture is animated; only still pictures of one frame are accepted."
-                )
+            if isinstance(picture, (PngImageFile, WebPImageFile)) and picture.is_animated:
+                raise PictureRefused(_ANIMATED)
             picture.load()
             _check_size(picture.size, max_pixels)
             return Upright(
@@ -105,12 +104,15 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Upright:
         ) from error
 
 
-def _animated(picture: ImageFile) -> bool:
-    """Whether more than one frame is to be shown. Readers of formats without frames have no such
-    attribute."""
-    if isinstance(picture, (PngImageFile, GifImageFile, WebPImageFile)):
-        return bool(picture.is_animated)
-    return False
+def _check_header(reader: type[ImageFile], data: bytes, max_pixels: int) -> None:
+    """What must be known before Pillow's reader opens the file at all."""
+    if reader is WebPImageFile:
+        _check_size(webp_size(data), max_pixels)
+    elif reader is GifImageFile:
+        size, num_frames = gif_canvas(data)
+        _check_size(size, max_pixels)
+        if num_frames > 1:
+            raise PictureRefused(_ANIMATED)
 
 
 def _reader(data: bytes) -> type[ImageFile]:
@@ -128,19 +130,6 @@ def _reader(data: bytes) -> type[ImageFile]:
     elif data.startswith(b"%PDF"):
         kind = "a PDF document"
     raise PictureRefused(f"The file is {kind}; only {_ACCEPTED} pictures are accepted.")
-
-
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the first chunk (WebP container specification, sections 2.5 to 2.7)."""
-    chunk = data[12:16]
-    if len(data) < 30:
-        raise PictureRefused(f"The picture is cut off and cannot be read; send a whole {_ACCEPTED} file.")
-    if chunk == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
-    if chunk == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -46,6 +46,14 @@ def declared_webp(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
+def gif(width: int, height: int, frames: list[tuple[int, int]]) -> bytes:
+    """A GIF whose frames claim sizes of their own."""
+    body = b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0)
+    for size in frames:
+        body += b"!\xf9\x04\0\0\0\0\0," + struct.pack("<HHHHB", 0, 0, *size, 0) + b"\x02\x02\x4c\x01\0"
+    return body + b";"
+
+
 def animated(file_format: str) -> bytes:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
     return encoded(frames[0], file_format, save_all=True, append_images=frames[1:], duration=100)
@@ -70,10 +78,12 @@ REFUSED = {
     "tiff": (encoded(PHOTO, "TIFF"), "a TIFF picture"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(64), "HEIC"),
     "png bomb": (declared_png(60_000, 60_000), "60,000 x 60,000 pixels; at most 40 million"),
-    "webp bomb": (declared_webp(16_000, 16_000), "16,000 x 16,000 pixels; at most 40 million"),
+    "gif bomb": (gif(9, 9, [(60_000, 60_000)]), "60,000 x 60,000 pixels; at most 40 million"),
+    "webp bomb": (declared_webp(160_000, 16_000), "160,000 x 16,000 pixels; at most 40 million"),
     "long and thin": (declared_png(1, 39_000_000), "at most 30,000"),
     "no width": (declared_png(0, 5), "broken|no pixels"),
     "animated gif": (animated("GIF"), "animated"),
+    "second frame larger": (gif(9, 9, [(9, 9), (60_000, 60_000)]), "animated|pixels"),
     "animated webp": (animated("WEBP"), "animated"),
     "animated png": (animated("PNG"), "animated"),
     "truncated png": (encoded(Image.effect_noise((64, 64), 80), "PNG")[:-900], "cut off"),
@@ -234,6 +244,7 @@ SEEDS = [encoded(PHOTO, file_format) for file_format in ("PNG", "JPEG", "WEBP", 
 SEEDS += [animated("GIF"), animated("PNG"), encoded(PHOTO.convert("P"), "PNG", transparency=0)]
 
 
+@pytest.mark.filterwarnings("error")
 @settings(max_examples=250, deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 2**32), st.integers(1, 30), st.booleans())
 def test_a_damaged_file_is_seen_or_refused_and_never_crashes(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sqlalchemy import create_engine, insert, make_url, text
 
 from conversations.errors import (
     AlreadyAnswered,
@@ -29,6 +30,7 @@ from conversations.errors import (
 )
 from conversations.messages import ImageRef, Message
 from conversations.store import ConversationStore
+from conversations.tables import TurnRow
 from conversations.turns import AnswerOutcome, AnswerSettings, Turn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +44,26 @@ def png(colour: str = "red", size: tuple[int, int] = (4, 3)) -> bytes:
     return buffer.getvalue()
 
 
+SERVER = os.environ.get("TEST_POSTGRESQL_URL")
+"""All of these tests run on PostgreSQL instead if this names a server, as
+postgresql+psycopg://user@host/postgres; its user must be allowed to make databases."""
+
+
+def database_url(folder: Path) -> str:
+    """Of a database of this test's own."""
+    if SERVER is None:
+        return f"sqlite:///{folder}/var/chats.db"
+    name = f"log_{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
+    engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if not connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+
+
 def open_store(folder: Path) -> ConversationStore:
-    return ConversationStore.open(f"sqlite:///{folder}/var/chats.db", folder / "pictures")
+    return ConversationStore.open(database_url(folder), folder / "pictures")
 
 
 @pytest.fixture
@@ -536,13 +556,24 @@ def test_deleting_removes_the_pictures_that_nobody_else_uses(store: Conversation
 
 def test_a_long_conversation_is_read_and_deleted_whole(store: ConversationStore, tmp_path: Path) -> None:
     turn = asked(store)
-    connection = sqlite3.connect(tmp_path / "var" / "chats.db")
-    connection.executemany(
-        "INSERT INTO turns VALUES (?, ?, ?, 'user', 'more', 1, NULL, NULL, '2026-01-01 00:00:00')",
-        [(turn.id + step, turn.conversation_id, turn.id + step - 1) for step in range(1, 1101)],
-    )
-    connection.commit()
-    connection.close()
+    engine = create_engine(database_url(tmp_path))
+    with engine.begin() as connection:
+        connection.execute(
+            insert(TurnRow),
+            [
+                {
+                    "id": turn.id + step,
+                    "conversation_id": turn.conversation_id,
+                    "parent_id": turn.id + step - 1,
+                    "role": "user",
+                    "text": "more",
+                    "is_shown": True,
+                    "created_at": turn.created_at,
+                }
+                for step in range(1, 1101)
+            ],
+        )
+    engine.dispose()
     assert len(store.load("ann", turn.conversation_id).shown) == 1101
     store.delete("ann", turn.conversation_id)
     assert store.recent("ann") == []
@@ -683,10 +714,11 @@ WRITER = """
 import sys, threading
 from pathlib import Path
 from conversations.store import ConversationStore
+from conversations.tables import TurnRow
 from conversations.turns import AnswerOutcome, AnswerSettings
 
 folder = Path(sys.argv[1])
-store = ConversationStore.open(f"sqlite:///{folder}/var/chats.db", folder / "pictures")
+store = ConversationStore.open(sys.argv[2], folder / "pictures")
 settings = AnswerSettings("demo", "llava_v0", "", 0.2, 0.7, 64)
 printing = threading.Lock()
 
@@ -713,7 +745,10 @@ for number in range(4):
 
 def test_kill_9_loses_no_committed_turn_and_leaves_no_half_one(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", WRITER, str(tmp_path), database_url(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     ) as writer:
         assert writer.stdout is not None
         lines = [writer.stdout.readline() for _ in range(150)]
