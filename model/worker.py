@@ -98,9 +98,10 @@ def listen(host: str, port: int, *, reserved: bool) -> socket.socket:
 class WorkerServer(uvicorn.Server):
     """uvicorn, but a signal first lets running answers finish, then ends them with a reason."""
 
-    def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:
+    def __init__(self, config: uvicorn.Config, readiness: Readiness, on_started: Callable[[], object]) -> None:
         super().__init__(config)
         self._readiness = readiness
+        self._on_started = on_started
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -109,6 +110,10 @@ class WorkerServer(uvicorn.Server):
         await super().serve(sockets)
         if self._closing is not None:
             await self._closing
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()  # only now: importing torch takes the interpreter's lock for seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.begin_exit()
@@ -154,12 +159,11 @@ def run(settings: WorkerSettings) -> int:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=9, lifespan="off", ws="none", loop="asyncio"
     )
-    server = WorkerServer(config, readiness)
+    server = WorkerServer(config, readiness, lambda: load_in_background(settings.choice, readiness))
     host, port = listener.getsockname()[:2]
     _log.info("listening at http://%s:%d", host, port)
     if settings.token is None and not host.startswith("127.") and host != "::1":
         _log.warning("anybody who reaches %s:%d can use this model; set %s", host, port, TOKEN_VARIABLE)
-    load_in_background(settings.choice, readiness)
     if settings.exit_with_parent:
         threading.Thread(target=_watch_parent, args=(server,), name="parent", daemon=True).start()
     asyncio.run(server.serve([listener]))

@@ -1,0 +1,155 @@
+"""The watching of the local worker: with the real worker where it matters, with small programs where that is enough."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.worker_client import WorkerClient, WorkerUnauthorized, WorkerUnreachable
+from app.worker_process import (
+    ROOT,
+    RestartPace,
+    WorkerOptions,
+    WorkerProcess,
+    child_environment,
+    death_in_words,
+)
+
+FAST = RestartPace(first_seconds=0.1, longest_seconds=0.4, steady_seconds=60, poll_seconds=0.02)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.02)
+
+
+def program(source: str) -> Callable[[int], list[str]]:
+    return lambda port: [sys.executable, "-c", source, str(port)]
+
+
+def test_a_missing_checkpoint_is_told_and_the_worker_stays_up_to_tell_it(tmp_path: Path) -> None:
+    """The real worker: its start, its secret, its death, its restart at the same address, its end."""
+    worker = WorkerProcess(WorkerOptions(str(tmp_path / "nothing")), tmp_path / "var" / "worker.log", pace=FAST)
+    assert worker.state.phase == "starting"
+    worker.start()
+    try:
+        state = worker.wait_until_ready(100)
+        assert state.phase == "failed" and "nothing" in (state.reason or "")
+        assert WorkerClient(worker.base_url, worker.token).health().state == "failed"
+        with pytest.raises(WorkerUnauthorized):
+            WorkerClient(worker.base_url, "guessed").models()
+        first = worker.process_id
+        assert first is not None
+        command_line = Path(f"/proc/{first}/cmdline")
+        if command_line.exists():
+            assert worker.token.encode() not in command_line.read_bytes()
+
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: worker.state.num_restarts == 1)
+        assert "killed (signal 9)" in (worker.state.reason or "")
+        wait_for(lambda: worker.process_id not in (None, first))
+    finally:
+        worker.stop()
+    assert worker.state.phase == "stopped" and worker.process_id is None
+    assert "listening at" in (tmp_path / "var" / "worker.log").read_text()
+    with pytest.raises(WorkerUnreachable):
+        WorkerClient(worker.base_url).health()
+
+
+def test_a_worker_that_keeps_dying_is_restarted_with_a_growing_pause(tmp_path: Path) -> None:
+    source = "import time; print('begun', time.monotonic()); raise SystemExit(3)"
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=program(source))
+    worker.start()
+    wait_for(lambda: worker.state.num_restarts >= 5)
+    state = worker.state
+    worker.stop()
+    assert "exit status 3" in (state.reason or "") and "begun" in (state.reason or "")
+    begun = [float(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines()]
+    pauses = [later - earlier for earlier, later in zip(begun[:-1], begun[1:], strict=True)]
+    assert pauses[1] > 0.2 and pauses[2] > 0.4 and pauses[3] > 0.4
+
+
+def test_while_it_waits_the_state_counts_down(tmp_path: Path) -> None:
+    slow = RestartPace(first_seconds=30, poll_seconds=0.02)
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=slow, command=program("raise SystemExit(1)"))
+    worker.start()
+    wait_for(lambda: worker.state.phase == "restarting")
+    earlier = worker.state.restart_in_seconds
+    time.sleep(0.1)
+    assert 20 < worker.state.restart_in_seconds < earlier <= 30
+    started = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - started < 5
+
+
+def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=lambda _: ["/no/such/program"])
+    worker.start()
+    wait_for(lambda: worker.state.num_restarts >= 1)
+    reason = worker.state.reason
+    worker.stop()
+    assert "could not be started" in (reason or "") and "/no/such/program" in (reason or "")
+
+
+def test_a_worker_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
+    source = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=program(source))
+    worker.start()
+    wait_for(lambda: (tmp_path / "log").exists() and "deaf" in (tmp_path / "log").read_text())
+    worker.stop(timeout_seconds=0.3)
+    assert worker.process_id is None
+
+
+def test_the_worker_ends_when_the_page_is_killed(tmp_path: Path) -> None:
+    """A stand-in for the page starts the real worker (no checkpoint needed to see it die) and is killed."""
+    page = (
+        "import sys, time; from pathlib import Path; from app.worker_process import *\n"
+        f"worker = WorkerProcess(WorkerOptions({str(tmp_path / 'nothing')!r}), Path({str(tmp_path / 'log')!r}))\n"
+        "worker.start()\n"
+        "while worker.process_id is None: time.sleep(0.02)\n"
+        "print(worker.process_id, flush=True); time.sleep(100)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", page], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    wait_for(lambda: (tmp_path / "log").exists() and "listening" in (tmp_path / "log").read_text())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    wait_for(lambda: not _alive(child), seconds=30)
+
+
+def _alive(process_id: int) -> bool:
+    """Whether it runs; one that has ended but that nobody has waited for (state Z) does not."""
+    stat = Path(f"/proc/{process_id}/stat")
+    if Path("/proc/self/stat").exists():
+        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_page_s_secrets_stay_with_the_page() -> None:
+    environment = {"PATH": "/bin", "LLAVA_LOOP_AUTH": "eve:secret", "LLAVA_LOOP_THREADS": "2", "OMP_WAIT_POLICY": "ACTIVE"}
+    given = child_environment(environment, "token")
+    assert "LLAVA_LOOP_AUTH" not in given and given["LLAVA_LOOP_THREADS"] == "2" and given["PATH"] == "/bin"
+    assert given["LLAVA_LOOP_WORKER_TOKEN"] == "token" and given["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(-9, "ran out of memory"), (-11, "SIGSEGV"), (1, "exit status 1; the last line of its log: boom"), (-99, "signal 99")],
+)
+def test_a_death_is_told_in_words(status: int, words: str) -> None:
+    assert words in death_in_words(status, "boom")
