@@ -1,0 +1,139 @@
+"""The real program for browser tests: `python app.py` with its worker, on a free port, with a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "model" / "demo"
+START_SECONDS = 60.0
+
+_WRITE_TINY = (
+    "import sys; from pathlib import Path; from tests.model.tiny import write_tiny_checkpoint; "
+    "write_tiny_checkpoint(Path(sys.argv[1]))"
+)
+
+
+def write_tiny_checkpoint(folder: Path) -> Path:
+    """In a process of its own, so that the tests' process stays without torch."""
+    subprocess.run([sys.executable, "-c", _WRITE_TINY, str(folder)], cwd=ROOT, env=environment(), check=True, timeout=100)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """Without the flags' variables of whoever runs the tests, and with one thread: the machines are small."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LLAVA_LOOP_")}
+    return kept | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@dataclass
+class RunningPage:
+    """One running program. `folder` holds its database and pictures."""
+
+    folder: Path
+    arguments: tuple[str, ...] = ()
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    seconds_to_http: float = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "page.log"
+
+    def start(self) -> RunningPage:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        database = f"sqlite:///{self.folder / 'chats.db'}"
+        command = [sys.executable, "app.py", "--port", str(self.port), "--database-url", database, *self.arguments]
+        began = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() - began > START_SECONDS:
+                raise RuntimeError(f"the page did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.2)
+        self.seconds_to_http = time.monotonic() - began
+        return self
+
+    def stop(self) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+    def crash(self) -> None:
+        """End the page's process alone, without a chance to tidy up."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def worker_ids(self) -> list[int]:
+        """Process ids of the workers that this page has started."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        ids = [int(each) for path in children for each in path.read_text().split()]
+        return [each for each in ids if b"model.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """What the database says, asked past the program."""
+        connection = sqlite3.connect(f"file:{self.folder / 'chats.db'}?mode=ro", uri=True, timeout=10)
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(query, values)]
+        finally:
+            connection.close()
+
+    def answers(self, conversation_id: str) -> list[dict[str, Any]]:
+        """Answers with their ends, oldest first."""
+        return self.rows(
+            "SELECT t.id, t.parent_id, t.text, t.rating, t.is_shown, a.* FROM turns t JOIN answers a ON a.turn_id = t.id "
+            "WHERE t.conversation_id = ? ORDER BY t.id",
+            conversation_id,
+        )
+
+    def questions(self, conversation_id: str) -> list[dict[str, Any]]:
+        return self.rows(
+            "SELECT * FROM turns WHERE role = 'user' AND conversation_id = ? ORDER BY id", conversation_id
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url, timeout=2) as answer:
+                return answer.status == 200
+        except urllib.error.HTTPError:
+            return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+def example_question() -> tuple[Path, str]:
+    """The first example of the empty page: its picture and its question."""
+    first = json.loads((ROOT / "app" / "examples" / "examples.json").read_text(encoding="utf-8"))[0]
+    return ROOT / "app" / "examples" / first["picture"], first["question"]
