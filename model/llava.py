@@ -20,6 +20,8 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.llava.configuration_llava import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaForConditionalGeneration
 
+from conversations.template import TEMPLATES
+
 from .pixels import PixelConfig
 from .projector import Projector
 
@@ -34,6 +36,7 @@ class Llava(LlavaForConditionalGeneration):
     def __init__(self, config: LlavaConfig) -> None:
         super().__init__(config)
         self.model.multi_modal_projector = _projector(config)
+        self.loss_type = "ForConditionalGeneration"  # else guessed from the class's name, with a warning
 
     @classmethod
     def from_parts(
@@ -51,8 +54,19 @@ class Llava(LlavaForConditionalGeneration):
 
         The parts are used as they are, not copied: training this model changes them. `template` is a name in
         conversations.template.TEMPLATES, `about` one sentence on what the model knows; both end up in
-        config.json.
+        config.json. Raises ValueError where the parts do not fit together, before anything is trained.
         """
+        if template not in TEMPLATES:
+            raise ValueError(f"There is no template {template!r}; choose one of: {', '.join(TEMPLATES)}.")
+        if pixels.size != vision.config.image_size:
+            raise ValueError(
+                f"pixels.size is {pixels.size}, the tower sees {vision.config.image_size}; make them equal."
+            )
+        if not 0 <= image_token_id < language.config.vocab_size:
+            last = language.config.vocab_size - 1
+            raise ValueError(
+                f"image_token_id is {image_token_id}, ids go from 0 to {last}; give the image token's."
+            )
         side = vision.config.image_size // vision.config.patch_size
         config = LlavaConfig(
             vision_config=vision.config,
@@ -104,8 +118,7 @@ class Llava(LlavaForConditionalGeneration):
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> Any:
-        """As the parent; ids [B, T] and pixels [N, 3, H, W] -> logits [B, T, V]. ImageCountError on unequal
-        counts.
+        """Ids [B, T] and pixels [N, 3, H, W] -> logits [B, T, V], as the parent. Raises ImageCountError.
 
         The parameters are spelled out because `generate` and the trainers look at this signature to decide
         what to pass.

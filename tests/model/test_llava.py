@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
+from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.llava.configuration_llava import LlavaConfig
 from transformers.models.llava.modeling_llava import LlavaForConditionalGeneration
 
@@ -141,6 +142,22 @@ def test_parts_are_used_as_they_are_and_tied_embeddings_stay_tied() -> None:
 def test_an_unknown_projector_is_refused() -> None:
     with pytest.raises(UnknownProjector, match="resampler"):
         tiny_llava(projector_type="resampler")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"template": "v9"}, "'v9'.*llava_v0"),
+        ({"pixels": PixelConfig(size=64)}, "64.* 32"),
+        ({"image_token_id": 100_000}, "100000.* 360"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_before_training(wrong: dict, named: str) -> None:
+    model, _ = tiny_llava()
+    language = LlamaForCausalLM(model.config.text_config)
+    fitting = {"template": "llava_v0", "pixels": PixelConfig(size=32), "image_token_id": 360}
+    with pytest.raises(ValueError, match=named):
+        Llava.from_parts(model.model.vision_tower, language, projector_type="linear", **(fitting | wrong))
 
 
 def test_a_config_without_our_key_means_transformers_own_mlp() -> None:
