@@ -244,7 +244,7 @@ SEEDS = [encoded(PHOTO, file_format) for file_format in ("PNG", "JPEG", "WEBP", 
 SEEDS += [animated("GIF"), animated("PNG"), encoded(PHOTO.convert("P"), "PNG", transparency=0)]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
 @settings(max_examples=250, deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 2**32), st.integers(1, 30), st.booleans())
 def test_a_damaged_file_is_seen_or_refused_and_never_crashes(
