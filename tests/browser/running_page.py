@@ -28,7 +28,9 @@ _WRITE_TINY = (
 
 def write_tiny_checkpoint(folder: Path) -> Path:
     """In a process of its own, so that the tests' process stays without torch."""
-    subprocess.run([sys.executable, "-c", _WRITE_TINY, str(folder)], cwd=ROOT, env=environment(), check=True, timeout=100)
+    subprocess.run(
+        [sys.executable, "-c", _WRITE_TINY, str(folder)], cwd=ROOT, env=environment(), check=True, timeout=100
+    )
     return folder
 
 
@@ -65,11 +67,24 @@ class RunningPage:
     def start(self) -> RunningPage:
         self.folder.mkdir(parents=True, exist_ok=True)
         database = f"sqlite:///{self.folder / 'chats.db'}"
-        command = [sys.executable, "app.py", "--port", str(self.port), "--database-url", database, *self.arguments]
+        command = [
+            sys.executable,
+            "app.py",
+            "--port",
+            str(self.port),
+            "--database-url",
+            database,
+            *self.arguments,
+        ]
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() - began > START_SECONDS:

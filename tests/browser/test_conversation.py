@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 from tests.browser.running_page import RunningPage, example_question
 from tests.browser.visitor import Visitor
 
@@ -24,3 +27,262 @@ def test_a_picture_and_a_question_get_a_streamed_answer_that_is_also_in_the_log(
     shown = visitor.page.locator("#thread .picture img")
     assert shown.evaluate("image => image.complete && image.naturalWidth > 0")
     assert visitor.page.input_value("#draft") == ""
+
+
+def test_an_example_is_asked_with_one_click(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(20)
+    visitor.page.click(".example >> nth=0")
+    visitor.page.wait_for_selector("#thread .question .picture")
+    visitor.wait_for_end()
+    (asked,) = running.questions(visitor.conversation)
+    assert asked["text"] == example_question()[1]
+
+
+def test_a_follow_up_stands_below_the_first_answer(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(30)
+    visitor.ask("What is this?", example_question()[0])
+    visitor.wait_for_end()
+    first = visitor.conversation
+    visitor.ask("And what size is it?")
+    visitor.wait_for_end()
+    assert visitor.conversation == first
+    questions, answers = running.questions(first), running.answers(first)
+    assert [each["text"] for each in questions] == ["What is this?", "And what size is it?"]
+    assert questions[1]["parent_id"] == answers[0]["id"]
+    assert visitor.page.locator("#thread article").count() == 4
+    # the second prompt holds the first turn as well
+    assert answers[1]["num_prompt_tokens"] > answers[0]["num_prompt_tokens"]
+
+
+def test_stop_ends_the_answer_and_keeps_what_had_come(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(1500)
+    visitor.ask("Tell me a long story.")
+    visitor.wait_for_text()
+    visitor.page.click("#stop")
+    assert visitor.wait_for_end() == "stopped"
+    assert "Stopped" in visitor.reply.locator(".ending").inner_text()
+    (answer,) = running.answers(visitor.conversation)
+    assert answer["finish_reason"] == "stopped"
+    assert len(answer["text"]) > 3
+    assert answer["text"] == visitor.raw()
+
+
+def test_escape_stops_too(visitor: Visitor) -> None:
+    visitor.longest(1500)
+    visitor.ask("Tell me a long story.")
+    visitor.wait_for_text()
+    visitor.page.keyboard.press("Escape")
+    assert visitor.wait_for_end() == "stopped"
+
+
+def test_retry_gives_a_second_version_and_keeps_the_first(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(25)
+    visitor.choose("temperature", 1.5)
+    visitor.choose("top_p", 1)
+    visitor.ask("What is this?")
+    visitor.wait_for_end()
+    first = visitor.raw()
+    visitor.reply.locator('.tools [data-do="retry"]').click()
+    visitor.page.wait_for_selector("#thread .reply .count", timeout=30_000)
+    visitor.wait_for_end()
+    second = visitor.raw()
+    assert visitor.reply.locator(".count").inner_text() == "2/2"
+    answers = running.answers(visitor.conversation)
+    assert [each["text"] for each in answers] == [first, second]
+    visitor.reply.get_by_label("Earlier version").click()
+    visitor.page.wait_for_function(
+        "() => document.querySelector('#thread .reply .count').textContent === '1/2'"
+    )
+    assert visitor.raw() == first
+    assert visitor.page.locator("#thread article").count() == 2
+
+
+def test_an_edited_question_is_a_new_version_with_the_same_picture(
+    visitor: Visitor, running: RunningPage
+) -> None:
+    visitor.longest(20)
+    visitor.ask("What colour is it?", example_question()[0])
+    visitor.wait_for_end()
+    question = visitor.page.locator("#thread .question")
+    question.hover()
+    question.get_by_label("Edit the question").click()
+    visitor.page.fill(".editing textarea", "What shape is it?")
+    visitor.page.press(".editing textarea", "Enter")
+    visitor.page.wait_for_selector("#thread .question .count")
+    visitor.wait_for_end()
+    assert question.locator(".bubble").inner_text() == "What shape is it?"
+    assert question.locator(".picture img").count() == 1
+    before, after = running.questions(visitor.conversation)
+    assert (before["text"], after["text"]) == ("What colour is it?", "What shape is it?")
+    assert before["parent_id"] == after["parent_id"]
+    question.hover()
+    question.get_by_label("Earlier version").click()
+    visitor.page.wait_for_function(
+        "() => document.querySelector('#thread .question .bubble').textContent === 'What colour is it?'"
+    )
+
+
+def test_thumbs_are_kept_and_taken_back(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(10)
+    visitor.ask("Hello")
+    visitor.wait_for_end()
+    for name, kept in (("A good answer", "up"), ("A bad answer", "down"), ("A bad answer", None)):
+        with visitor.page.expect_response(
+            lambda response: "/run" in response.url or "/queue" in response.url
+        ):
+            visitor.reply.get_by_label(name).click()
+        visitor.page.wait_for_function(
+            "([name, on]) => document.querySelector(`#thread .reply [aria-label='${name}']`).ariaPressed === on",
+            arg=[name, "true" if kept else "false"],
+        )
+        visitor.page.wait_for_timeout(400)
+        assert running.answers(visitor.conversation)[0]["rating"] == kept
+
+
+def test_reloading_finds_the_conversation_again(visitor: Visitor) -> None:
+    visitor.longest(25)
+    visitor.ask("Is it here tomorrow?", example_question()[0])
+    visitor.wait_for_end()
+    before = visitor.raw()
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#thread .reply")
+    assert visitor.raw() == before
+    assert visitor.page.locator("#thread .picture img").count() == 1
+    visitor.go()  # without the conversation in the address: an empty page, and the list leads back
+    assert visitor.page.locator("#thread article").count() == 0
+    visitor.page.get_by_role("button", name="Is it here tomorrow?", exact=True).click()
+    visitor.page.wait_for_selector("#thread .reply")
+    assert visitor.raw() == before
+
+
+def test_reloading_in_mid_answer_stops_it_and_offers_to_retry(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(1700)
+    visitor.ask("Tell me a very long story.")
+    visitor.wait_for_text()
+    conversation = visitor.conversation
+    visitor.page.reload()
+    visitor.page.wait_for_selector('#thread .reply[data-state="stopped"]', timeout=20_000)
+    assert "closed or reloaded" in visitor.reply.locator(".ending").inner_text()
+    (answer,) = running.answers(conversation)
+    assert answer["finish_reason"] == "stopped" and answer["text"]
+    visitor.longest(20)
+    visitor.reply.locator('.ending [data-do="retry"]').click()
+    visitor.page.wait_for_selector("#thread .reply .count")
+    visitor.wait_for_end()
+    assert len(running.answers(conversation)) == 2
+
+
+def test_send_pressed_twice_makes_one_turn(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(40)
+    visitor.write("Only once, please")
+    visitor.page.evaluate("() => { loop.submit(); loop.submit(); }")
+    visitor.page.wait_for_selector("#thread .reply")
+    visitor.wait_for_end()
+    assert len(running.questions(visitor.conversation)) == 1
+    # ... and the same request sent again past the page's own guard, as a shaky connection would
+    visitor.page.evaluate(
+        "() => { const key = loop.key(); for (let n = 0; n < 2; n += 1) loop.say('turn', {kind: 'ask', key, "
+        "conversation: loop.conversation, text: 'Twice', pictures: [], choices: loop.choices()}); }"
+    )
+    visitor.page.wait_for_function("() => document.querySelectorAll('#thread .question').length === 2")
+    visitor.wait_for_end()
+    visitor.page.wait_for_timeout(500)
+    texts = [each["text"] for each in running.questions(visitor.conversation)]
+    assert texts == ["Only once, please", "Twice"]
+    assert len(running.answers(visitor.conversation)) == 2
+
+
+def test_two_tabs_on_one_conversation_lose_nothing(
+    visit: Callable[..., Visitor], visitor: Visitor, running: RunningPage
+) -> None:
+    visitor.longest(20)
+    visitor.ask("From the first tab")
+    visitor.wait_for_end()
+    conversation = visitor.conversation
+    other = visit(running, beside=visitor)
+    other.go(f"?c={conversation}")
+    other.page.wait_for_selector("#thread .reply")
+    other.longest(20)
+    other.ask("From the second tab")
+    other.wait_for_end()
+    visitor.ask("From the first tab again")  # this tab has not seen the second one's turn
+    visitor.wait_for_end()
+    texts = visitor.page.locator("#thread .question .bubble").all_inner_texts()
+    assert texts == ["From the first tab", "From the second tab", "From the first tab again"]
+    assert [each["text"] for each in running.questions(conversation)] == texts
+    assert all(each["is_shown"] for each in running.answers(conversation))
+
+
+def test_a_second_tab_sees_an_answer_end_that_the_first_one_streams(
+    visit: Callable[..., Visitor], visitor: Visitor, running: RunningPage
+) -> None:
+    visitor.longest(700)
+    visitor.ask("Tell both of us")
+    visitor.wait_for_text()
+    other = visit(running, beside=visitor)
+    other.go(f"?c={visitor.conversation}")
+    other.page.wait_for_selector("#thread .reply")
+    if other.reply.get_attribute("data-state") == "running":
+        other.write("May I ask, too?")
+        other.page.press("#draft", "Enter")
+        assert "being answered right now" in other.notice()
+        assert other.page.input_value("#draft") == "May I ask, too?"
+    visitor.wait_for_end()
+    other.page.wait_for_selector('#thread .reply:not([data-state="running"])', timeout=20_000)
+    assert other.raw() == visitor.raw()
+    assert len(running.questions(visitor.conversation)) == 1
+
+
+def test_another_chat_can_be_opened_while_an_answer_comes(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(900)
+    visitor.ask("The first chat")
+    visitor.wait_for_text()
+    first = visitor.conversation
+    visitor.page.keyboard.press("Control+k")
+    assert visitor.page.locator("#thread article").count() == 0
+    visitor.longest(15)
+    visitor.ask("The second chat")
+    visitor.wait_for_end()
+    assert visitor.conversation != first
+    assert visitor.page.locator("#thread .question .bubble").all_inner_texts() == ["The second chat"]
+    visitor.page.get_by_role("button", name="The first chat", exact=True).click()
+    visitor.page.wait_for_function(
+        "() => document.querySelector('#thread .bubble')?.textContent === 'The first chat'"
+    )
+    visitor.wait_for_end()
+    assert running.answers(first)[0]["text"] == visitor.raw()
+
+
+def test_conversations_are_searched_renamed_and_deleted(visitor: Visitor, running: RunningPage) -> None:
+    visitor.longest(8)
+    for text in ("About a zebra", "About an okapi"):
+        visitor.ask(text)
+        visitor.wait_for_end()
+        visitor.page.click("[data-do=new]")
+    chats = visitor.page.locator("#chats .chat .open")
+    assert chats.all_inner_texts() == ["About an okapi", "About a zebra"]
+    visitor.page.fill("#search", "zebra")
+    visitor.page.wait_for_function("() => document.querySelectorAll('#chats .chat').length === 1")
+    chat = visitor.page.locator("#chats .chat")
+    chat.hover()
+    chat.get_by_label("Rename").click()
+    visitor.page.fill(".renaming", "Stripes")
+    visitor.page.press(".renaming", "Enter")
+    visitor.page.fill("#search", "")
+    visitor.page.get_by_role("button", name="Stripes", exact=True).wait_for()
+    assert running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
+    chat = visitor.page.locator("#chats .chat", has_text="Stripes")
+    chat.hover()
+    chat.get_by_label("Delete").click()
+    visitor.page.get_by_role("button", name="Delete", exact=True).last.click()
+    visitor.page.wait_for_function("() => document.querySelectorAll('#chats .chat').length === 1")
+    assert not running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
+
+
+def test_below_an_answer_stand_model_time_and_speed(visitor: Visitor) -> None:
+    visitor.longest(30)
+    visitor.ask("How fast are you?")
+    visitor.wait_for_end()
+    visitor.reply.hover()
+    measures = visitor.reply.locator(".measures").inner_text()
+    assert re.fullmatch(r"tiny-random · first token \d+\.\d\d s( · \d+\.\d tokens/s)?", measures), measures

@@ -67,7 +67,9 @@ class Visitor:
         self.write(text)
         self.page.press("#draft", "Enter")
         self.page.wait_for_function(
-            "count => document.querySelectorAll('#thread .question').length > count", arg=before, timeout=20 * SECONDS
+            "count => document.querySelectorAll('#thread .question').length > count",
+            arg=before,
+            timeout=20 * SECONDS,
         )
 
     @property
