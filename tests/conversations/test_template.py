@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversations.messages import Content
@@ -54,12 +54,14 @@ def trained_text(segments: tuple[Segment, ...]) -> list[str]:
 # plain_text
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_plain_text_leaves_no_markup_of_any_template(text: str) -> None:
     plain = plain_text(text)
     assert not [mark for mark in MARKUP if mark in plain]
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_plain_text_twice_is_plain_text_once(text: str) -> None:
     assert plain_text(plain_text(text)) == plain_text(text)
@@ -69,11 +71,13 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
     assert plain_text("a\ud83d b \N{GRINNING FACE}") == "a\N{REPLACEMENT CHARACTER} b \N{GRINNING FACE}"
 
 
+@settings(deadline=None)
 @given(hostile)
 def test_plain_text_only_adds_spaces(text: str) -> None:
     assert plain_text(text).replace(" ", "") == text.replace(" ", "")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="#:<"), max_size=60))
 def test_text_without_markup_characters_is_untouched(text: str) -> None:
     assert plain_text(text) == text
@@ -215,6 +219,7 @@ def test_the_own_system_text_handed_back_is_still_the_own() -> None:
 # hostile text in its place
 
 
+@settings(deadline=None)
 @given(system=hostile, question=hostile, answer=hostile, name=st.sampled_from(sorted(NAMES - {"plain"})))
 def test_hostile_text_adds_no_turn_and_no_picture(system: str, question: str, answer: str, name: str) -> None:
     template = TEMPLATES[name]
@@ -227,6 +232,7 @@ def test_hostile_text_adds_no_turn_and_no_picture(system: str, question: str, an
         assert overlapping(text, mark) == overlapping(expected, mark), mark
 
 
+@settings(deadline=None)
 @given(question=hostile, answer=hostile)
 def test_hostile_captions_of_stage_one_hold_no_markup(question: str, answer: str) -> None:
     segments = TEMPLATES["plain"].segments([user(PICTURE, question), assistant(answer)], open_turn=False)
