@@ -14,19 +14,22 @@ from pathlib import Path
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from model.checkpoint import load, save
+from conversations.template import TEMPLATES
+from model.checkpoint import LoadedModel, load, save
 from model.llava import Llava
 from model.pixels import PixelConfig
 from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.card import write_card
 from scripts.demo_world.clip_stage import MEAN, PICTURE_SIZE, STD, DrawnClip, clip_loss, measure_clip
 from scripts.demo_world.examination import mark, questions, table
-from scripts.demo_world.llava_stages import Trained, align_loss, held_out_loss, tune_loss
+from scripts.demo_world.llava_stages import Trained, align_loss, small_examination, tune_loss
 from scripts.demo_world.stage import Schedule, run_stage
-from scripts.demo_world.text_stage import language_model, text_loss
+from scripts.demo_world.text_stage import CONTEXT_TOKENS, language_model, text_loss
 from scripts.demo_world.tokenizer import train_tokenizer
 
 ABOUT = "This model knows drawings of coloured shapes; load a real checkpoint with --model."
+
+PIXELS = PixelConfig(PICTURE_SIZE, "pad", MEAN, STD)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     language = _train_language(args, tokenizer)
     llava = Llava.from_parts(
         clip.vision, language, projector_type="mlp2x_gelu", image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        template="llava_v0", pixels=PixelConfig(PICTURE_SIZE, "pad", MEAN, STD), about=ABOUT,
+        template="llava_v0", pixels=PIXELS, about=ABOUT,
     ).to(args.device)  # fmt: skip
     _align_and_tune(args, llava, tokenizer)
     save(args.out, llava, tokenizer)
@@ -56,7 +59,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clip-steps", type=int, default=1000, help="of 128 pictures (%(default)s)")
     parser.add_argument("--text-steps", type=int, default=300, help="of 64 texts (%(default)s)")
     parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
-    parser.add_argument("--tune-steps", type=int, default=1800, help="of 48 conversations (%(default)s)")
+    parser.add_argument("--tune-steps", type=int, default=1400, help="of 48 conversations (%(default)s)")
     parser.add_argument("--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)")
     return parser.parse_args(argv)
 
@@ -89,9 +92,17 @@ def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTraine
     run_stage(
         "tune", args.work, tuned, Schedule(args.tune_steps, 1.5e-3, 60, 0.01),
         lambda step: tune_loss(tuned, tokenizer, step, 48, args.tune_steps),
-        measure=lambda: held_out_loss(tuned, tokenizer), measure_every_steps=100,
+        measure=lambda: small_examination(_loaded(llava, tokenizer)), measure_every_steps=100,
     )  # fmt: skip
     llava.eval()
+
+
+def _loaded(llava: Llava, tokenizer: PreTrainedTokenizerFast) -> LoadedModel:
+    """The model in training, as the examination takes it."""
+    return LoadedModel(
+        name="demo", model=llava, tokenizer=tokenizer, template=TEMPLATES["llava_v0"], num_patches=llava.num_patches,
+        image_token_id=llava.config.image_token_id, context_tokens=CONTEXT_TOKENS, about=ABOUT, pixels=PIXELS,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from conversations.template import TEMPLATES
+from model.checkpoint import LoadedModel
 from model.llava import Llava
 from scripts.demo_world.batch import Batch, make_batch
+from scripts.demo_world.candidate import answer_all
+from scripts.demo_world.examination import mark, questions
 from scripts.demo_world.samples import Sample, caption_sample, picture_sample, small_talk_sample, text_sample
 
 ALIGN_SEEDS_FROM = 200_000_000
 TUNE_SEEDS_FROM = 300_000_000
-EXAMINATION_SEEDS_FROM = 900_000_000
+REHEARSAL_SEEDS_FROM = 850_000_000
 
 
 class Trained(nn.Module):
@@ -68,12 +71,11 @@ def _tune_sample(seed: int, how_many: int, max_things: int) -> Sample:
     return picture_sample(seed, how_many=how_many, max_things=max_things)
 
 
-def held_out_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast) -> dict[str, float]:
-    """Loss on instructions about fresh scenes, and the share of trained tokens guessed right."""
-    seeds = range(EXAMINATION_SEEDS_FROM - 64, EXAMINATION_SEEDS_FROM)
-    samples = [picture_sample(seed, how_many=5) for seed in seeds]
-    batch = make_batch(samples, TEMPLATES["llava_v0"], tokenizer).to(_device(stage))
-    return {"held-out loss": stage.loss(batch).item()}
+def small_examination(loaded: LoadedModel, num_per_kind: int = 16) -> dict[str, float]:
+    """The share right of each kind of question, on few questions and on scenes of its own, to watch a run by."""
+    asked = list(questions(num_per_kind, seeds_from=REHEARSAL_SEEDS_FROM))
+    marks = mark(asked, answer_all(loaded, asked))
+    return {"all": sum(item.score for item in marks) / len(marks)} | {item.kind: item.score for item in marks}
 
 
 def _device(stage: Trained) -> str:
