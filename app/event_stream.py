@@ -1,7 +1,7 @@
 """One streamed call, read by a thread of its own, so that the reader may look up, or leave, while nothing comes.
 
-Not every server sends a sign of life while it reads the prompt, and a blocking read can neither notice Stop nor be closed
-from outside; so a thread reads, the caller waits for it in short steps, and leaving shuts the socket down.
+Not every server sends a sign of life while it reads the prompt, and a blocking read can neither notice Stop nor be
+closed from outside; so a thread reads, the caller waits for it in short steps, and leaving shuts the socket down.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Speaks the OpenAI chat-completions protocol to any worker: ours, or any other server of that protocol.
 
-Synchronous, for the page's thread-pool generators. What our worker says beside the protocol (SSE comments with the phase,
-/health) is used where it is there and done without where it is not.
+Synchronous, for the page's thread-pool generators. What our worker says beside the protocol (SSE comments with the
+phase, /health) is used where it is there and done without where it is not.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class WorkerClient:
     ) -> None:
         url = httpx.URL(base_url.rstrip("/").removesuffix("/v1"))
         if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError(f"The worker's address {base_url!r} is no URL; give one like http://127.0.0.1:8001.")
+            raise ValueError(
+                f"The worker's address {base_url!r} is no URL; give one like http://127.0.0.1:8001."
+            )
         self.base_url = str(url)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._data_url = data_url
@@ -95,7 +97,9 @@ class WorkerClient:
         entries = told.get("data") if isinstance(told, dict) else None
         if not isinstance(entries, list):
             raise WorkerProtocolError(self.base_url, "/v1/models gives no list")
-        return tuple(entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str))
+        return tuple(
+            entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+        )
 
     def stream(self, request: ChatRequest) -> Iterator[WorkerEvent]:
         """The answer as it is made. Closing the iterator closes the connection, which stops the generation.
@@ -131,19 +135,23 @@ class WorkerClient:
         if reason is None:
             raise WorkerDied(self.base_url, "the stream ended without a finish reason")
         yield Finished(
-            "length" if reason == "length" else "stop", _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+            "length" if reason == "length" else "stop",
+            _count(usage, "prompt_tokens"),
+            _count(usage, "completion_tokens"),
         )
 
     def _chunk(self, data: str) -> dict[str, Any]:
         try:
             chunk = json.loads(data)
         except ValueError as error:
-            raise WorkerProtocolError(self.base_url, f"its stream holds {data[:80]!r}, which is not JSON") from error
+            raise WorkerProtocolError(
+                self.base_url, f"its stream holds {data[:80]!r}, which is not JSON"
+            ) from error
         if not isinstance(chunk, dict):
             raise WorkerProtocolError(self.base_url, f"its stream holds {data[:80]!r}, which is no object")
-        if chunk.get("error"):
-            error = chunk["error"]
-            raise refusal(200, error if isinstance(error, dict) else {"message": str(error)})
+        told = chunk.get("error")
+        if told:
+            raise refusal(200, told if isinstance(told, dict) else {"message": str(told)})
         return chunk
 
     def _body(self, request: ChatRequest, model: str) -> dict[str, Any]:
@@ -192,7 +200,9 @@ class WorkerClient:
     def _get_json(self, path: str, timeout_seconds: float) -> object:
         try:
             with self._client() as client:
-                response = client.get(path, timeout=httpx.Timeout(timeout_seconds, connect=self._timeout.connect))
+                response = client.get(
+                    path, timeout=httpx.Timeout(timeout_seconds, connect=self._timeout.connect)
+                )
         except httpx.HTTPError as error:
             raise as_worker_error(error, self.base_url) from error
         if response.status_code >= 400:

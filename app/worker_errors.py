@@ -1,19 +1,19 @@
 """What can go wrong between the page and a worker, drawn as a tree, so that each cause can be told in its own words.
 
-    WorkerError
-    ├── WorkerUnreachable        nobody answers at the address
-    ├── WorkerTimeout            the worker took the request and then said nothing for too long
-    ├── WorkerDied               the connection ended in mid-answer
-    ├── WorkerProtocolError      it answered, but not with chat-completions
-    └── WorkerRefused            it answered with an error object
-        ├── WorkerLoading        503 loading: weights are being read
-        ├── WorkerLoadFailed     503 load_failed: the weights could not be read
-        ├── WorkerBusy           429: the queue is full
-        ├── WorkerOutOfMemory    507 out_of_memory
-        ├── WorkerUnauthorized   401: wrong or missing token
-        ├── ModelNotFound        404 model_not_found
-        ├── PictureNotAccepted   400 invalid_picture
-        └── ContextTooLong       400 context_length_exceeded, with both counts
+WorkerError
+├── WorkerUnreachable        nobody answers at the address
+├── WorkerTimeout            the worker took the request and then said nothing for too long
+├── WorkerDied               the connection ended in mid-answer
+├── WorkerProtocolError      it answered, but not with chat-completions
+└── WorkerRefused            it answered with an error object
+    ├── WorkerLoading        503 loading: weights are being read
+    ├── WorkerLoadFailed     503 load_failed: the weights could not be read
+    ├── WorkerBusy           429: the queue is full
+    ├── WorkerOutOfMemory    507 out_of_memory
+    ├── WorkerUnauthorized   401: wrong or missing token
+    ├── ModelNotFound        404 model_not_found
+    ├── PictureNotAccepted   400 invalid_picture
+    └── ContextTooLong       400 context_length_exceeded, with both counts
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class WorkerUnreachable(WorkerError):
     """Nobody answers at `base_url`."""
 
     def __init__(self, base_url: str, cause: str) -> None:
-        super().__init__(f"The worker at {base_url} cannot be reached ({cause}); check that it runs, then try again.")
+        super().__init__(
+            f"The worker at {base_url} cannot be reached ({cause}); check that it runs, then try again."
+        )
         self.base_url = base_url
         self.cause = cause
 
@@ -39,7 +41,9 @@ class WorkerTimeout(WorkerError):
     """The worker holds the connection and has sent no byte for `seconds`."""
 
     def __init__(self, base_url: str, seconds: float) -> None:
-        super().__init__(f"The worker at {base_url} sent nothing for {seconds:g} seconds; try again or restart it.")
+        super().__init__(
+            f"The worker at {base_url} sent nothing for {seconds:g} seconds; try again or restart it."
+        )
         self.base_url = base_url
         self.seconds = seconds
 
@@ -48,7 +52,9 @@ class WorkerDied(WorkerError):
     """The connection ended before the answer did."""
 
     def __init__(self, base_url: str, cause: str) -> None:
-        super().__init__(f"The worker at {base_url} ended the answer midway ({cause}); press Retry when it is back.")
+        super().__init__(
+            f"The worker at {base_url} ended the answer midway ({cause}); press Retry when it is back."
+        )
         self.base_url = base_url
         self.cause = cause
 
@@ -57,7 +63,9 @@ class WorkerProtocolError(WorkerError):
     """What came back is not the chat-completions protocol."""
 
     def __init__(self, base_url: str, what: str) -> None:
-        super().__init__(f"The server at {base_url} does not speak chat-completions: {what}; check --worker-url.")
+        super().__init__(
+            f"The server at {base_url} does not speak chat-completions: {what}; check --worker-url."
+        )
         self.base_url = base_url
         self.what = what
 
@@ -68,7 +76,9 @@ class WorkerRefused(WorkerError):
     `code` is the error's code ("" where the server gives none), `message` its own sentence, `details` the whole object.
     """
 
-    def __init__(self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message or f"The worker refused the request with status {status}.")
         self.status = status
         self.code = code
@@ -139,7 +149,11 @@ _BY_CODE: Mapping[str, type[WorkerRefused]] = {
     "invalid_picture": PictureNotAccepted,
     "context_length_exceeded": ContextTooLong,
 }
-_BY_STATUS: Mapping[int, type[WorkerRefused]] = {401: WorkerUnauthorized, 429: WorkerBusy, 507: WorkerOutOfMemory}
+_BY_STATUS: Mapping[int, type[WorkerRefused]] = {
+    401: WorkerUnauthorized,
+    429: WorkerBusy,
+    507: WorkerOutOfMemory,
+}
 
 
 def refusal(status: int, error: Mapping[str, Any], retry_after: str | None = None) -> WorkerRefused:

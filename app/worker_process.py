@@ -144,7 +144,9 @@ class WorkerProcess:
     def wait_until_ready(self, timeout_seconds: float) -> WorkerState:
         """Waits for "ready", "failed" or "stopped"; returns the state reached."""
         with self._changed:
-            self._changed.wait_for(lambda: self._state.phase in ("ready", "failed", "stopped"), timeout_seconds)
+            self._changed.wait_for(
+                lambda: self._state.phase in ("ready", "failed", "stopped"), timeout_seconds
+            )
         return self.state
 
     def _watch(self) -> None:
@@ -176,21 +178,20 @@ class WorkerProcess:
         pump.start()
         ready_at: float | None = None
         while child.poll() is None and not self._ending.wait(self._pace.poll_seconds):
-            if self._state.phase == "ready":
-                continue
-            self._ask_health(num_restarts)
-            if self._state.phase == "ready":
+            if ready_at is None and self._ask_health(num_restarts) == "ready":
                 ready_at = time.monotonic()
         if child.poll() is not None:
             pump.join(timeout=1.0)
         return 0.0 if ready_at is None else time.monotonic() - ready_at
 
-    def _ask_health(self, num_restarts: int) -> None:
+    def _ask_health(self, num_restarts: int) -> str | None:
+        """Tells and returns the worker's own state; None while it does not answer."""
         try:
             health = self._client.health(timeout_seconds=5.0)
         except WorkerError:
-            return  # not yet listening, or busy importing; whether it lives the process tells
+            return None  # not yet listening, or busy importing; whether it lives the process tells
         self._tell(WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts))
+        return health.state
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -207,7 +208,11 @@ class WorkerProcess:
         model = Path(self._options.model)
         # A path is meant from where the person stands; what is not there is left to the worker, which stands in ROOT.
         command = [sys.executable, "-m", "model.worker", "--host", HOST, "--port", str(port)]
-        command += ["--model", str(model.resolve()) if model.exists() else self._options.model, "--exit-with-parent"]
+        command += [
+            "--model",
+            str(model.resolve()) if model.exists() else self._options.model,
+            "--exit-with-parent",
+        ]
         if hasattr(socket, "SO_REUSEPORT"):
             command.append("--reserved-port")
         for flag in ("template", "dtype", "device"):

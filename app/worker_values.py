@@ -64,7 +64,8 @@ class WorkerHealth:
     """What a worker says about itself. A server without our /health is "ready" once it lists a model.
 
     `fraction` of the loading done, 0 to 1; `reason` why it failed; `template`, `system` (the template's own system
-    prompt), `context_tokens` and `about` (one sentence on what the model knows) are None where the server does not tell.
+    prompt), `context_tokens` and `about` (one sentence on what the model knows) are None where the server does not
+    tell.
     """
 
     state: Literal["loading", "ready", "failed"]

@@ -57,7 +57,9 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
         )
         readiness.ready(_served(loaded))
     except MemoryError:
-        readiness.failed("Memory ran out while the weights were read; choose a smaller model or a smaller --dtype.")
+        readiness.failed(
+            "Memory ran out while the weights were read; choose a smaller model or a smaller --dtype."
+        )
     except Exception as error:  # noqa: BLE001 - the thread's edge: every cause must reach the page in words
         _log.exception("loading %s failed", choice.model)
         readiness.failed(f"{error}" or type(error).__name__)

@@ -2,8 +2,8 @@
 
     python -m model.worker --model model/demo --port 8001
 
-It binds its port and answers /health before torch is imported, tells how far the loading is, and stays up with the reason
-when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason.
+It binds its port and answers /health before torch is imported, tells how far the loading is, and stays up with the
+reason when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class PortInUse(OSError):
     """Nobody can listen twice."""
 
 
-def read_settings(argv: Sequence[str] | None = None, environment: dict[str, str] | None = None) -> WorkerSettings:
+def read_settings(
+    argv: Sequence[str] | None = None, environment: dict[str, str] | None = None
+) -> WorkerSettings:
     """Flags go before the environment. Exits with a usage message on a wrong flag."""
     values = os.environ if environment is None else environment
     parser = argparse.ArgumentParser(prog="python -m model.worker", description="Serves one model over HTTP.")
@@ -66,12 +68,24 @@ def read_settings(argv: Sequence[str] | None = None, environment: dict[str, str]
     add("--threads", "LLAVA_LOOP_THREADS", "0", int, "CPU threads; 0 means the machine's own")
     add("--host", "LLAVA_LOOP_WORKER_HOST", "127.0.0.1", str, "address to listen at")
     add("--port", "LLAVA_LOOP_WORKER_PORT", "8001", int, "port to listen at; 0 takes a free one")
-    add("--token", TOKEN_VARIABLE, "", str, "secret that every request must bring; other users see flags, so prefer this")
+    add(
+        "--token",
+        TOKEN_VARIABLE,
+        "",
+        str,
+        "secret that every request must bring; other users see flags, so prefer this",
+    )
     for flag, variable, text in (
-        ("--reserved-port", "LLAVA_LOOP_WORKER_RESERVED_PORT", "the parent process holds the port for this one"),
+        (
+            "--reserved-port",
+            "LLAVA_LOOP_WORKER_RESERVED_PORT",
+            "the parent process holds the port for this one",
+        ),
         ("--exit-with-parent", "LLAVA_LOOP_WORKER_EXIT_WITH_PARENT", "end when standard input ends"),
     ):
-        parser.add_argument(flag, action="store_true", default=values.get(variable) == "1", help=f"{text} ({variable}=1)")
+        parser.add_argument(
+            flag, action="store_true", default=values.get(variable) == "1", help=f"{text} ({variable}=1)"
+        )
     flags = parser.parse_args(argv)
     choice = ModelChoice(flags.model, flags.template or None, flags.dtype, flags.device, flags.threads)
     return WorkerSettings(
@@ -90,7 +104,9 @@ def listen(host: str, port: int, *, reserved: bool) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
-        raise PortInUse(f"Cannot listen at {host}:{port} ({error.strerror}); choose another --port.") from error
+        raise PortInUse(
+            f"Cannot listen at {host}:{port} ({error.strerror}); choose another --port."
+        ) from error
     listener.listen(BACKLOG)
     return listener
 
@@ -98,7 +114,9 @@ def listen(host: str, port: int, *, reserved: bool) -> socket.socket:
 class WorkerServer(uvicorn.Server):
     """uvicorn, but a signal first lets running answers finish, then ends them with a reason."""
 
-    def __init__(self, config: uvicorn.Config, readiness: Readiness, on_started: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, readiness: Readiness, on_started: Callable[[], object]
+    ) -> None:
         super().__init__(config)
         self._readiness = readiness
         self._on_started = on_started
@@ -157,7 +175,13 @@ def run(settings: WorkerSettings) -> int:
     readiness = Readiness(Path(settings.choice.model).name)
     app = build_app(readiness, settings.token)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=9, lifespan="off", ws="none", loop="asyncio"
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=9,
+        lifespan="off",
+        ws="none",
+        loop="asyncio",
     )
     server = WorkerServer(config, readiness, lambda: load_in_background(settings.choice, readiness))
     host, port = listener.getsockname()[:2]
@@ -173,7 +197,9 @@ def run(settings: WorkerSettings) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout
+    )
     status = run(read_settings(argv))
     sys.stdout.flush()
     # The loading thread may stand inside a native import that cannot be interrupted; everything is closed by now.

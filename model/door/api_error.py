@@ -1,6 +1,7 @@
 """The error objects of the protocol, and the one place where an engine's errors become them.
 
-OpenAI's shape, `{"error": {"message", "type", "param", "code"}}`, with our own numbers beside these where there are some.
+OpenAI's shape, `{"error": {"message", "type", "param", "code"}}`, with our own numbers beside these where there are
+some.
 """
 
 from __future__ import annotations

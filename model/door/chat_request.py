@@ -1,7 +1,7 @@
 """The body of a chat-completions request, checked: what comes out of here is trusted inside.
 
-Keys that this worker does not know are ignored, as other servers do; keys that would change the answer in a way it cannot
-give (several answers, tools, forced JSON) are refused in words.
+Keys that this worker does not know are ignored, as other servers do; keys that would change the answer in a way it
+cannot give (several answers, tools, forced JSON) are refused in words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conversations.messages import Content, ImageRef, Message
+from conversations.messages import Content, ImageRef, Message, Role
 from model.door.api_error import ApiError, invalid
 from model.door.data_url import picture_from
 from model.door.limits import Limits
@@ -49,7 +49,9 @@ def parse_chat_request(body: bytes, limits: Limits | None = None) -> ChatRequest
     stream = _flag(values, "stream")
     options = values.get("stream_options") or {}
     if not isinstance(options, dict):
-        raise invalid("stream_options must be an object, for example {\"include_usage\": true}.", "stream_options")
+        raise invalid(
+            'stream_options must be an object, for example {"include_usage": true}.', "stream_options"
+        )
     sampling = _sampling(values)
     reader = _MessageReader(limits or Limits())
     system, messages = reader.read(values.get("messages"))
@@ -72,7 +74,9 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _refuse_what_cannot_be(values: Mapping[str, Any]) -> None:
     if values.get("n") not in (None, 1):
-        raise invalid(f"n is {_shown(values['n'])}; this worker gives one answer a request, ask again for more.", "n")
+        raise invalid(
+            f"n is {_shown(values['n'])}; this worker gives one answer a request, ask again for more.", "n"
+        )
     for key in ("tools", "functions", "audio", "logprobs", "top_logprobs", "logit_bias", "prediction"):
         if values.get(key):
             raise invalid(f"This worker does not support {key}; leave it out.", key)
@@ -86,15 +90,15 @@ def _refuse_what_cannot_be(values: Mapping[str, Any]) -> None:
 
 def _sampling(values: Mapping[str, Any]) -> SamplingSettings:
     longest_key = "max_tokens" if values.get("max_completion_tokens") is None else "max_completion_tokens"
-    settings = {
-        "temperature": _number(values, "temperature", DEFAULTS.temperature),
-        "top_p": _number(values, "top_p", DEFAULTS.top_p),
-        "max_new_tokens": _whole(values, longest_key, DEFAULTS.max_new_tokens),
-        "seed": None if values.get("seed") is None else _whole(values, "seed", 0) & MAX_SEED,
-        "stop": _stops(values.get("stop")),
-    }
+    seed = _whole(values, "seed", -1) if values.get("seed") is not None else None
     try:
-        return SamplingSettings(**settings)
+        return SamplingSettings(
+            temperature=_number(values, "temperature", DEFAULTS.temperature),
+            top_p=_number(values, "top_p", DEFAULTS.top_p),
+            max_new_tokens=_whole(values, longest_key, DEFAULTS.max_new_tokens),
+            stop=_stops(values.get("stop")),
+            seed=None if seed is None else seed & MAX_SEED,  # other servers take negative seeds too
+        )
     except ValueError as error:
         raise invalid(f"{error}.") from error
 
@@ -127,32 +131,37 @@ class _MessageReader:
         for place, message in enumerate(messages):
             where = f"messages[{place}]"
             if not isinstance(message, dict):
-                raise invalid(f"{where} is {_shown(message)}; it must be an object with role and content.", where)
+                raise invalid(
+                    f"{where} is {_shown(message)}; it must be an object with role and content.", where
+                )
             role = message.get("role")
             if role in ("system", "developer"):
                 if place != 0:
                     raise invalid(f"{where} is a system message; only the first message may be one.", where)
                 system = self._plain(message.get("content"), where)
                 continue
-            self._check_role(role, turns, where)
-            turns.append(self._turn(role, message, where))
+            turns.append(self._turn(self._checked_role(role, turns, where), message, where))
         if not turns or turns[-1].role != "user":
             raise invalid("The last message must be the user's: it is what is answered.", "messages")
         return system, tuple(turns)
 
     @staticmethod
-    def _check_role(role: object, turns: list[Message], where: str) -> None:
+    def _checked_role(role: object, turns: list[Message], where: str) -> Role:
+        """The role, if it is its turn."""
         if role not in ("user", "assistant"):
-            raise invalid(f"{where} has the role {_shown(role)}; known are system, user and assistant.", where)
-        expected = "assistant" if turns and turns[-1].role == "user" else "user"
+            raise invalid(
+                f"{where} has the role {_shown(role)}; known are system, user and assistant.", where
+            )
+        expected: Role = "assistant" if turns and turns[-1].role == "user" else "user"
         if role != expected:
             raise invalid(
                 f"{where} is the {role}'s, but the {expected}'s turn is due; user and assistant must alternate, "
                 "beginning with the user.",
                 where,
             )
+        return expected
 
-    def _turn(self, role: str, message: Mapping[str, Any], where: str) -> Message:
+    def _turn(self, role: Role, message: Mapping[str, Any], where: str) -> Message:
         content = message.get("content")
         if role == "assistant":
             return Message("assistant", (self._plain(content, where),))
@@ -172,7 +181,9 @@ class _MessageReader:
         if isinstance(content, str):
             return (self._text(content, where),)
         if not isinstance(content, list):
-            raise invalid(f"{where} has the content {_shown(content)}; it must be text or a list of parts.", where)
+            raise invalid(
+                f"{where} has the content {_shown(content)}; it must be text or a list of parts.", where
+            )
         return tuple(self._part(part, f"{where}.content[{place}]") for place, part in enumerate(content))
 
     def _part(self, part: object, where: str) -> str | ImageRef:
@@ -197,13 +208,15 @@ class _MessageReader:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise invalid(f"{where} holds half of a surrogate pair, which is no character; remove it.", where) from error
+            raise invalid(
+                f"{where} holds half of a surrogate pair, which is no character; remove it.", where
+            ) from error
         return text
 
     def _picture(self, image_url: object, where: str) -> ImageRef:
         url = image_url.get("url") if isinstance(image_url, dict) else image_url
         if not isinstance(url, str):
-            raise invalid(f"{where} has no url; send {{\"url\": \"data:image/png;base64,…\"}}.", where)
+            raise invalid(f'{where} has no url; send {{"url": "data:image/png;base64,…"}}.', where)
         self._num_pictures += 1
         if self._num_pictures > self._limits.max_pictures:
             raise ApiError(

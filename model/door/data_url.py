@@ -1,4 +1,7 @@
-"""A picture in a request: the bytes of a data URL. Nothing is ever fetched, so a request cannot make the worker reach out."""
+"""A picture in a request: the bytes of a data URL.
+
+Nothing is ever fetched, so that no request can make the worker reach out.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from model.engine.request import Picture
 
 def picture_from(url: str, limits: Limits, param: str) -> Picture:
     """Decode `data:image/...;base64,...`. Raises ApiError (invalid_picture) with one sentence."""
-    if not url[:5].lower() == "data:":
+    if url[:5].lower() != "data:":
         scheme = url.split(":", 1)[0][:20]
         raise _refused(
-            f"The picture's address begins with {scheme!r}; remote pictures are not loaded, send a data: URL.", param
+            f"The picture's address begins with {scheme!r}; remote pictures are not loaded, send a data: URL.",
+            param,
         )
     head, comma, encoded = url[5:].partition(",")
     if not comma or not head.lower().endswith(";base64"):
@@ -32,11 +36,11 @@ def picture_from(url: str, limits: Limits, param: str) -> Picture:
     try:
         data = base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _refused(f"The picture's base64 cannot be decoded ({error}); encode it again.", param) from error
+        raise _refused(
+            f"The picture's base64 cannot be decoded ({error}); encode it again.", param
+        ) from error
     try:
-        upright = read_picture(
-            data, max_bytes=limits.max_picture_bytes, max_pixels=limits.max_picture_pixels
-        )
+        upright = read_picture(data, max_bytes=limits.max_picture_bytes, max_pixels=limits.max_picture_pixels)
     except PictureRefused as error:
         raise _refused(str(error), param) from error
     return Picture(hashlib.sha256(data).hexdigest(), upright.image)

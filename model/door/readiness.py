@@ -94,7 +94,14 @@ class Readiness:
         told: dict[str, Any] = {"state": now.state, "fraction": round(now.fraction, 3), "reason": now.reason}
         served = now.served
         if served is None:
-            return {**told, "model": self._model, "template": "", "system": "", "context_tokens": 0, "about": ""}
+            return {
+                **told,
+                "model": self._model,
+                "template": "",
+                "system": "",
+                "context_tokens": 0,
+                "about": "",
+            }
         return {
             **told,
             "model": served.model,

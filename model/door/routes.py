@@ -123,7 +123,13 @@ def _chosen(served: Served, name: str) -> Served:
 
 
 def _model_card(served: Served) -> dict[str, Any]:
-    return {"id": served.model, "object": "model", "created": 0, "owned_by": "llava-loop", "about": served.about}
+    return {
+        "id": served.model,
+        "object": "model",
+        "created": 0,
+        "owned_by": "llava-loop",
+        "about": served.about,
+    }
 
 
 def _check_token(request: Request, token: str | None) -> None:
@@ -131,7 +137,9 @@ def _check_token(request: Request, token: str | None) -> None:
         return
     given = request.headers.get("Authorization", "")
     if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        raise ApiError(401, "unauthorized", "The token is missing or wrong; send it as Authorization: Bearer TOKEN.")
+        raise ApiError(
+            401, "unauthorized", "The token is missing or wrong; send it as Authorization: Bearer TOKEN."
+        )
 
 
 def _check_json(request: Request) -> None:
@@ -144,7 +152,9 @@ def _check_json(request: Request) -> None:
 async def _body(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     declared = request.headers.get("Content-Length", "")
-    too_large = ApiError(413, "invalid_request", f"The request is larger than {max_bytes / 1e6:g} MB; send fewer pictures.")
+    too_large = ApiError(
+        413, "invalid_request", f"The request is larger than {max_bytes / 1e6:g} MB; send fewer pictures."
+    )
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large
     async for piece in request.stream():

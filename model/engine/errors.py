@@ -1,10 +1,10 @@
 """Why an engine could not give an answer, drawn as a tree. No torch here.
 
-    EngineError
-    ├── PromptTooLong       the prompt leaves no room for an answer
-    ├── OutOfMemory         the request did not fit into memory; the engine lives on
-    ├── EngineClosed        the worker is going down
-    └── GenerationFailed    the network raised something unforeseen
+EngineError
+├── PromptTooLong       the prompt leaves no room for an answer
+├── OutOfMemory         the request did not fit into memory; the engine lives on
+├── EngineClosed        the worker is going down
+└── GenerationFailed    the network raised something unforeseen
 """
 
 from __future__ import annotations

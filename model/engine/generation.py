@@ -6,7 +6,7 @@ The caller may stop between any two tokens, also between the reading of the prom
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from model.pixels import pixel_values
 
 if TYPE_CHECKING:
     from model.checkpoint import LoadedModel
+
+Reason = Literal["stop", "length"]
 
 
 def room_for_answer(request: GenerationRequest, context_tokens: int) -> int:
@@ -69,7 +71,9 @@ class Generation:
     def _read_prompt(self) -> Tensor:
         """Reads the prompt with its pictures: ids [1, T], pixels [N, 3, H, W] -> the last position's logits [V]."""
         pictures = self._request.pictures
-        pixels = pixel_values([picture.image for picture in pictures], self._loaded.pixels) if pictures else None
+        pixels = (
+            pixel_values([picture.image for picture in pictures], self._loaded.pixels) if pictures else None
+        )
         return self._step(torch.tensor([self._request.input_ids]), pixels)
 
     def _step(self, input_ids: Tensor, pixels: Tensor | None) -> Tensor:
@@ -85,16 +89,15 @@ class Generation:
         self._cache = output.past_key_values
         return output.logits[0, -1]
 
-    def _last_pieces(self, reason: str) -> Iterator[Piece | Finished | None]:
+    def _last_pieces(self, reason: Reason) -> Iterator[Piece | Finished | None]:
         """What was held back turns out to be text, unless it holds a stop text itself."""
         text = self._stop_text.feed(self._token_text.rest())
         text += self._stop_text.rest()
         yield self._as_piece(text)
         yield self._finished("stop" if self._stop_text.stopped else reason)
 
-    def _finished(self, reason: str) -> Finished:
-        kind = "stop" if reason == "stop" else "length"
-        return Finished(kind, len(self._request.input_ids), self.num_tokens)
+    def _finished(self, reason: Reason) -> Finished:
+        return Finished(reason, len(self._request.input_ids), self.num_tokens)
 
     @staticmethod
     def _as_piece(text: str) -> Piece | None:

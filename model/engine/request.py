@@ -54,8 +54,8 @@ class Picture:
 class GenerationRequest:
     """One answer to make.
 
-    `model` is the model's or adapter's name; `input_ids` the whole prompt with every image token expanded; `pictures` in
-    the order of their image tokens.
+    `model` is the model's or adapter's name; `input_ids` the whole prompt with every image token expanded; `pictures`
+    in the order of their image tokens.
     """
 
     model: str

@@ -1,7 +1,7 @@
 """Ends an answer at its stop texts, on decoded text and never on token ids.
 
-One text has many tokenisations (`###` is one token after a space and two after a word), so only the text can say where an
-answer ends. A tail that could become a stop text is held back until it is clear, so that `#` and `##` never flash up.
+One text has many tokenisations (`###` is one token after a space and two after a word), so only the text can say where
+an answer ends. A tail that could become a stop text is held back until it is clear: `#` and `##` never flash up.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 class StopText:
     """Feed it pieces; it gives back what is certain to belong to the answer.
 
-    Whatever the pieces' borders, all that was given back, with the rest() at the end, is the whole text cut at its first
-    stop text. "First" is the earliest beginning; the answer ends there.
+    Whatever the pieces' borders, all that was given back, with the rest() at the end, is the whole text cut at its
+    first stop text. "First" is the earliest beginning; the answer ends there.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """Token ids become text as they come, cut at whole characters. No torch here.
 
-A character may need several tokens (byte fallback), and a word's leading space is only written once the word before it is
-known; so the newest tokens are always decoded together with those before them, and what is not yet a whole character waits.
+A character may need several tokens (byte fallback), and a word's leading space is only written once the word before it
+is known; so the newest tokens are always decoded together with those before them, and what is not yet a whole character
+waits.
 """
 
 from __future__ import annotations

@@ -62,7 +62,9 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         thread.start()
         yield self
         self._http.shutdown()
@@ -126,7 +128,10 @@ def test_an_answer_of_our_worker_comes_with_its_phases_and_its_counts() -> None:
 
 def test_a_plain_server_without_usage_and_done_will_do() -> None:
     events = answer_of(sse(": ping", piece("Hi"), piece("", "length")))
-    assert [event for event in events if not isinstance(event, Heartbeat)] == [Piece("Hi"), Finished("length", None, None)]
+    assert [event for event in events if not isinstance(event, Heartbeat)] == [
+        Piece("Hi"),
+        Finished("length", None, None),
+    ]
 
 
 def test_what_is_sent_is_the_protocol_with_the_parts_in_their_order() -> None:
@@ -145,13 +150,22 @@ def test_what_is_sent_is_the_protocol_with_the_parts_in_their_order() -> None:
         stop=("!",),
     )
     with Server({"/v1/chat/completions": sse(piece("", "stop"))}).running() as server:
-        list(WorkerClient(server.url, data_url=lambda sha256: f"data:image/png;base64,{sha256}").stream(request))
+        list(
+            WorkerClient(server.url, data_url=lambda sha256: f"data:image/png;base64,{sha256}").stream(
+                request
+            )
+        )
     (body,) = server.posted
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
     assert [part["type"] for part in body["messages"][1]["content"]] == ["image_url", "text"]
     assert body["messages"][2] == {"role": "assistant", "content": "A cat."}
-    assert body["messages"][3]["content"][1] == {"type": "image_url", "image_url": {"url": "data:image/png;base64,cd"}}
-    settings = {key: body[key] for key in ("model", "temperature", "top_p", "max_tokens", "seed", "stop", "stream")}
+    assert body["messages"][3]["content"][1] == {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64,cd"},
+    }
+    settings = {
+        key: body[key] for key in ("model", "temperature", "top_p", "max_tokens", "seed", "stop", "stream")
+    }
     assert settings == {
         "model": "tiny", "temperature": 0.0, "top_p": 0.5, "max_tokens": 9, "seed": 4, "stop": ["!"], "stream": True
     }  # fmt: skip
@@ -201,13 +215,20 @@ def test_closing_the_iterator_closes_the_connection_although_nothing_comes() -> 
         (429, {"code": "queue_full", "message": "Full."}, WorkerBusy),
     ],
 )
-def test_an_error_object_becomes_its_own_exception(status: int, error: dict[str, Any], kind: type[Exception]) -> None:
+def test_an_error_object_becomes_its_own_exception(
+    status: int, error: dict[str, Any], kind: type[Exception]
+) -> None:
     with pytest.raises(kind, match=error["message"]):
         answer_of(reply(status, {"error": error}, Retry_After="7"))
 
 
 def test_a_context_that_is_too_long_comes_with_both_counts() -> None:
-    error = {"code": "context_length_exceeded", "message": "Too long.", "prompt_tokens": 900, "context_tokens": 512}
+    error = {
+        "code": "context_length_exceeded",
+        "message": "Too long.",
+        "prompt_tokens": 900,
+        "context_tokens": 512,
+    }
     with pytest.raises(ContextTooLong) as refused:
         answer_of(reply(400, {"error": error}))
     assert (refused.value.prompt_tokens, refused.value.context_tokens) == (900, 512)
@@ -215,13 +236,17 @@ def test_a_context_that_is_too_long_comes_with_both_counts() -> None:
 
 def test_an_error_in_mid_answer_comes_after_the_pieces() -> None:
     with Server(
-        {"/v1/chat/completions": sse(piece("Half"), 'data: {"error": {"code": "out_of_memory", "message": "No."}}')}
+        {
+            "/v1/chat/completions": sse(
+                piece("Half"), 'data: {"error": {"code": "out_of_memory", "message": "No."}}'
+            )
+        }
     ).running() as server:
         events = WorkerClient(server.url).stream(HELLO)
         seen: list[WorkerEvent] = []
         with pytest.raises(WorkerOutOfMemory):
             for event in events:
-                seen.append(event)  # noqa: PERF402 - extend would lose what came before the error
+                seen.append(event)
     assert Piece("Half") in seen
 
 
@@ -271,7 +296,9 @@ def test_our_health_is_passed_on() -> None:
 
 @pytest.mark.parametrize("health", [reply(404, {}), reply(200, {"status": "ok"}), reply(200, [])])
 def test_another_server_is_ready_once_it_lists_a_model(health: Handler) -> None:
-    told = health_of({"/health": health, "/v1/models": reply(200, {"object": "list", "data": [{"id": "gpt"}]})})
+    told = health_of(
+        {"/health": health, "/v1/models": reply(200, {"object": "list", "data": [{"id": "gpt"}]})}
+    )
     assert told == WorkerHealth("ready", model="gpt")
 
 

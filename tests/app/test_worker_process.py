@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def program(source: str) -> Callable[[int], list[str]]:
 
 def test_a_missing_checkpoint_is_told_and_the_worker_stays_up_to_tell_it(tmp_path: Path) -> None:
     """The real worker: its start, its secret, its death, its restart at the same address, its end."""
-    worker = WorkerProcess(WorkerOptions(str(tmp_path / "nothing")), tmp_path / "var" / "worker.log", pace=FAST)
+    worker = WorkerProcess(
+        WorkerOptions(str(tmp_path / "nothing")), tmp_path / "var" / "worker.log", pace=FAST
+    )
     assert worker.state.phase == "starting"
     worker.start()
     try:
@@ -74,13 +77,15 @@ def test_a_worker_that_keeps_dying_is_restarted_with_a_growing_pause(tmp_path: P
     worker.stop()
     assert "exit status 3" in (state.reason or "") and "begun" in (state.reason or "")
     begun = [float(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines()]
-    pauses = [later - earlier for earlier, later in zip(begun[:-1], begun[1:], strict=True)]
+    pauses = [later - earlier for earlier, later in pairwise(begun)]
     assert pauses[1] > 0.2 and pauses[2] > 0.4 and pauses[3] > 0.4
 
 
 def test_while_it_waits_the_state_counts_down(tmp_path: Path) -> None:
     slow = RestartPace(first_seconds=30, poll_seconds=0.02)
-    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=slow, command=program("raise SystemExit(1)"))
+    worker = WorkerProcess(
+        WorkerOptions(), tmp_path / "log", pace=slow, command=program("raise SystemExit(1)")
+    )
     worker.start()
     wait_for(lambda: worker.state.phase == "restarting")
     earlier = worker.state.restart_in_seconds
@@ -92,7 +97,9 @@ def test_while_it_waits_the_state_counts_down(tmp_path: Path) -> None:
 
 
 def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
-    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=lambda _: ["/no/such/program"])
+    worker = WorkerProcess(
+        WorkerOptions(), tmp_path / "log", pace=FAST, command=lambda _: ["/no/such/program"]
+    )
     worker.start()
     wait_for(lambda: worker.state.num_restarts >= 1)
     reason = worker.state.reason
@@ -101,7 +108,9 @@ def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
-    source = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
+    source = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
+    )
     worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=program(source))
     worker.start()
     wait_for(lambda: (tmp_path / "log").exists() and "deaf" in (tmp_path / "log").read_text())
@@ -141,7 +150,12 @@ def _alive(process_id: int) -> bool:
 
 
 def test_the_page_s_secrets_stay_with_the_page() -> None:
-    environment = {"PATH": "/bin", "LLAVA_LOOP_AUTH": "eve:secret", "LLAVA_LOOP_THREADS": "2", "OMP_WAIT_POLICY": "ACTIVE"}
+    environment = {
+        "PATH": "/bin",
+        "LLAVA_LOOP_AUTH": "eve:secret",
+        "LLAVA_LOOP_THREADS": "2",
+        "OMP_WAIT_POLICY": "ACTIVE",
+    }
     given = child_environment(environment, "token")
     assert "LLAVA_LOOP_AUTH" not in given and given["LLAVA_LOOP_THREADS"] == "2" and given["PATH"] == "/bin"
     assert given["LLAVA_LOOP_WORKER_TOKEN"] == "token" and given["OMP_WAIT_POLICY"] == "ACTIVE"
@@ -149,7 +163,12 @@ def test_the_page_s_secrets_stay_with_the_page() -> None:
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(-9, "ran out of memory"), (-11, "SIGSEGV"), (1, "exit status 1; the last line of its log: boom"), (-99, "signal 99")],
+    [
+        (-9, "ran out of memory"),
+        (-11, "SIGSEGV"),
+        (1, "exit status 1; the last line of its log: boom"),
+        (-99, "signal 99"),
+    ],
 )
 def test_a_death_is_told_in_words(status: int, words: str) -> None:
     assert words in death_in_words(status, "boom")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -51,7 +50,9 @@ def picture(colour: str = "red") -> Picture:
     return Picture(sha256=colour, image=Image.new("RGB", (48, 40), colour))
 
 
-def ask(loaded: LoadedModel, question: str, *pictures: Picture, sampling: SamplingSettings = GREEDY) -> GenerationRequest:
+def ask(
+    loaded: LoadedModel, question: str, *pictures: Picture, sampling: SamplingSettings = GREEDY
+) -> GenerationRequest:
     content = (*(ImageRef(each.sha256) for each in pictures), question)
     prompt = render(
         loaded.template,
@@ -91,11 +92,15 @@ def generated(loaded: LoadedModel, request: GenerationRequest) -> list[int]:
 
 
 @pytest.mark.parametrize("num_pictures", [0, 1, 2])
-def test_greedy_text_is_what_generate_gives(engine: GenerateEngine, loaded: LoadedModel, num_pictures: int) -> None:
+def test_greedy_text_is_what_generate_gives(
+    engine: GenerateEngine, loaded: LoadedModel, num_pictures: int
+) -> None:
     request = ask(loaded, "What is it?", *[picture("red"), picture("blue")][:num_pictures])
     events = asyncio.run(all_events(engine, request))
     ids = generated(loaded, request)
-    token_text = TokenText(loaded.tokenizer)  # random weights write broken characters, which its own tests leave out
+    token_text = TokenText(
+        loaded.tokenizer
+    )  # random weights write broken characters, which its own tests leave out
     assert text_of(events) == "".join(map(token_text.feed, ids)) + token_text.rest()
     assert isinstance(events[0], Reading)
     finished = events[-1]
@@ -105,7 +110,9 @@ def test_greedy_text_is_what_generate_gives(engine: GenerateEngine, loaded: Load
 
 
 def test_pictures_change_the_answer(engine: GenerateEngine, loaded: LoadedModel) -> None:
-    assert answer(engine, ask(loaded, "Hi", picture("red"))) != answer(engine, ask(loaded, "Hi", picture("blue")))
+    assert answer(engine, ask(loaded, "Hi", picture("red"))) != answer(
+        engine, ask(loaded, "Hi", picture("blue"))
+    )
 
 
 def test_the_same_seed_gives_the_same_text(engine: GenerateEngine, loaded: LoadedModel) -> None:
@@ -134,7 +141,9 @@ def test_the_answer_ends_at_the_end_of_sequence(loaded: LoadedModel) -> None:
         loaded.model.generation_config.eos_token_id = before
         asyncio.run(engine.close())
     finished = events[-1]
-    assert isinstance(finished, Finished) and finished.reason == "stop" and finished.num_completion_tokens <= 3
+    assert (
+        isinstance(finished, Finished) and finished.reason == "stop" and finished.num_completion_tokens <= 3
+    )
 
 
 def test_a_prompt_that_fills_the_context_is_refused_with_both_counts(loaded: LoadedModel) -> None:
@@ -162,12 +171,14 @@ def test_those_who_wait_are_told_their_place(engine: GenerateEngine, loaded: Loa
     first, second, third = asyncio.run(three())
     assert not [event for event in first if isinstance(event, Waiting) and event.position > 1]
     assert [event.position for event in third if isinstance(event, Waiting)][-1] == 1
-    assert [event.position for event in third if isinstance(event, Waiting)][0] >= 2
+    assert next(event.position for event in third if isinstance(event, Waiting)) >= 2
     assert [event.position for event in second if isinstance(event, Waiting)][-1] == 1
     assert all(isinstance(events[-1], Finished) for events in (first, second, third))
 
 
-def test_closing_the_stream_ends_the_generation_within_one_token(engine: GenerateEngine, loaded: LoadedModel) -> None:
+def test_closing_the_stream_ends_the_generation_within_one_token(
+    engine: GenerateEngine, loaded: LoadedModel
+) -> None:
     async def close_early() -> tuple[int, int]:
         stream = engine.stream(ask(loaded, "A long one", sampling=replace(GREEDY, max_new_tokens=1500)))
         async for event in stream:
@@ -210,7 +221,9 @@ def broken(error: Exception, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatc
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+        ),
     ],
 )
 def test_out_of_memory_fails_one_request_and_the_next_one_works(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +21,13 @@ def cut(text: str, stops: list[str]) -> str:
 
 def pieces_of(text: str, borders: list[int]) -> list[str]:
     places = sorted({min(border, len(text)) for border in borders} | {0, len(text)})
-    return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(places)]
 
 
 @given(TEXTS, STOPS, st.lists(st.integers(0, 30), max_size=12))
-def test_all_that_is_given_back_is_the_text_cut_at_its_first_stop(text: str, stops: list[str], borders: list[int]) -> None:
+def test_all_that_is_given_back_is_the_text_cut_at_its_first_stop(
+    text: str, stops: list[str], borders: list[int]
+) -> None:
     stop_text = StopText(stops)
     given_back = "".join(stop_text.feed(piece) for piece in pieces_of(text, borders)) + stop_text.rest()
     assert given_back == cut(text, stops)
@@ -38,12 +42,19 @@ def test_what_was_shown_is_never_taken_back(text: str, stops: list[str], borders
         fed += piece
         shown += stop_text.feed(piece)
         assert cut(fed, stops).startswith(shown)
-        assert not any(shown.endswith(stop[:length]) for stop in stops for length in range(1, len(stop)) if fed == shown)
+        assert not any(
+            shown.endswith(stop[:length]) for stop in stops for length in range(1, len(stop)) if fed == shown
+        )
 
 
 def test_a_lone_hash_is_held_until_it_is_clear() -> None:
     stop_text = StopText(["###"])
-    assert [stop_text.feed(piece) for piece in ["It is red", "#", "#", " or so"]] == ["It is red", "", "", "## or so"]
+    assert [stop_text.feed(piece) for piece in ["It is red", "#", "#", " or so"]] == [
+        "It is red",
+        "",
+        "",
+        "## or so",
+    ]
 
 
 def test_the_stop_may_come_in_two_tokens() -> None:

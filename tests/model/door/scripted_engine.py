@@ -1,0 +1,92 @@
+"""An engine that plays a script, for tests of the door that need no network; and a worker around it, to be started by
+`python -m tests.model.door.scripted_engine PORT` for tests of its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from conversations.messages import ImageRef, Message
+from model.door.readiness import Readiness, Served
+from model.engine.errors import EngineClosed, EngineError
+from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading
+
+Script = Sequence[Event | EngineError | float]
+HELLO: Script = (Reading(), Piece("Hel"), Piece("lo"), Finished("stop", 7, 3))
+
+
+@dataclass
+class ScriptedEngine:
+    """Plays events; a number is a pause in seconds, an EngineError is raised."""
+
+    script: Script = HELLO
+    asked: list[GenerationRequest] = field(default_factory=list)
+    num_running: int = 0
+    num_waiting: int = 0
+    num_tokens_made: int = 0
+    num_closed: int = 0
+    close_reason: str | None = None
+
+    async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
+        self.asked.append(request)
+        self.num_running += 1
+        try:
+            for step in self.script:
+                if self.close_reason is not None:
+                    raise EngineClosed(self.close_reason)
+                if isinstance(step, EngineError):
+                    raise step
+                if isinstance(step, float):
+                    await asyncio.sleep(step)
+                else:
+                    yield step
+        finally:
+            self.num_running -= 1
+            self.num_closed += 1
+
+    async def close(self, reason: str = "the worker is shutting down") -> None:
+        self.close_reason = reason
+
+
+@dataclass
+class FakePrompt:
+    input_ids: list[int]
+    images: tuple[ImageRef, ...]
+
+
+def render(messages: Sequence[Message], system: str | None) -> FakePrompt:
+    """A token a character, a picture none."""
+    text = (system or "") + "".join(message.text for message in messages)
+    return FakePrompt(
+        [ord(letter) for letter in text], tuple(image for each in messages for image in each.images)
+    )
+
+
+def served(engine: ScriptedEngine) -> Served:
+    return Served("scripted", "llava_v0", "A chat.", "###", 2048, "Nothing.", engine, render)
+
+
+def main(port: int) -> None:
+    """A worker whose answers take a piece every 0.1 s, without end."""
+    import uvicorn
+
+    from model.door.routes import build_app
+    from model.worker import WorkerServer, listen
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+    pieces: list[Event | float] = [step for number in range(9999) for step in (0.1, Piece(f"{number} "))]
+    readiness = Readiness("scripted")
+    readiness.ready(served(ScriptedEngine([Reading(), *pieces])))
+    config = uvicorn.Config(
+        build_app(readiness, None), log_config=None, timeout_graceful_shutdown=9, lifespan="off"
+    )
+    asyncio.run(
+        WorkerServer(config, readiness, lambda: None).serve([listen("127.0.0.1", port, reserved=False)])
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
