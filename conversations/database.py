@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from conversations.errors import (
@@ -128,6 +129,10 @@ class Database:
             if translated is None:
                 raise
             raise translated from error
+        except PoolTimeoutError as error:
+            raise DatabaseBusy(
+                f"All connections to the database {self.name} were taken for too long; try again."
+            ) from error
 
 
 def _checked_url(database_url: str) -> URL:
@@ -149,7 +154,9 @@ def _checked_url(database_url: str) -> URL:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # what people write is for nobody else on the machine
     except OSError as error:
         raise UnwritableFolder(
             f"The folder {folder} for the database cannot be made ({error.strerror});"
@@ -212,6 +219,10 @@ def _translate(error: DBAPIError, name: str) -> LogError | None:
     if "is full" in message or "no space left" in message:
         return DiskFull(
             f"There is no room left on the disk of {name}; nothing of this step was stored. Make room."
+        )
+    if "disk i/o error" in message:
+        return DatabaseRefused(
+            f"The database {name} could not be read or written ({reason}); check its disk and that its folder is there."
         )
     if "is locked" in message:
         return DatabaseBusy(

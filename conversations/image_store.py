@@ -51,7 +51,7 @@ class ImageStore:
         self.max_pixels = max_pixels
         self._decoding = threading.BoundedSemaphore(MAX_DECODING)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
 

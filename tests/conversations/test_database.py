@@ -87,6 +87,11 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 15_000}
 
 
+def test_a_new_folder_is_closed_to_others(tmp_path: Path) -> None:
+    Database(url(tmp_path / "var" / "chats.db")).close()
+    assert (tmp_path / "var").stat().st_mode & 0o777 == 0o700
+
+
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "chats.db"
     Database(url(path)).close()
