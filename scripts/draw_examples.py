@@ -1,6 +1,6 @@
 """Draw the example pictures of the empty page, from seeds kept beside their questions.
 
-    python -m scripts.draw_examples --out app/examples
+python -m scripts.draw_examples --out app/examples
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ EXAMPLES = (
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("app/examples"), help="folder (%(default)s)")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -51,16 +51,26 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("model/demo"), help="the checkpoint's folder (%(default)s)")
-    parser.add_argument("--work", type=Path, default=Path("runs/demo-model"), help="the stages' folder (%(default)s)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("model/demo"), help="the checkpoint's folder (%(default)s)"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/demo-model"), help="the stages' folder (%(default)s)"
+    )
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
     parser.add_argument("--clip-steps", type=int, default=1000, help="of 128 pictures (%(default)s)")
     parser.add_argument("--text-steps", type=int, default=300, help="of 64 texts (%(default)s)")
     parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
     parser.add_argument("--tune-steps", type=int, default=1400, help="of 48 conversations (%(default)s)")
-    parser.add_argument("--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)")
+    parser.add_argument(
+        "--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)"
+    )
     return parser.parse_args(argv)
 
 

@@ -17,7 +17,9 @@ PICTURE_SIZE = 240  # larger than the tower's own, so that pictures take the sam
 
 def answer_all(loaded: LoadedModel, asked: Sequence[Question], *, batch_size: int = 48) -> list[str]:
     """The answers in the order of the questions, cut at the template's stop."""
-    order = sorted(range(len(asked)), key=lambda index: (asked[index].scene is None, asked[index].kind == "describe"))
+    order = sorted(
+        range(len(asked)), key=lambda index: (asked[index].scene is None, asked[index].kind == "describe")
+    )
     answers = [""] * len(asked)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]

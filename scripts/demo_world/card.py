@@ -47,7 +47,9 @@ most frequent right answer would score if it were given to every question.
 """
 
 
-def write_card(folder: Path, marks: Sequence[Mark], settings: Mapping[str, object], num_parameters: int) -> None:
+def write_card(
+    folder: Path, marks: Sequence[Mark], settings: Mapping[str, object], num_parameters: int
+) -> None:
     """Write README.md into the checkpoint's folder."""
     card = _CARD.format(
         shapes=", ".join(SHAPES), colours=", ".join(COLOURS), table=table(marks), parameters=num_parameters,

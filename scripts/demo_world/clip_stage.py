@@ -36,7 +36,9 @@ TRAINING_SEEDS_FROM = 1_000_000
 _PHRASES = [f"{s} {c} {k}" for s in SIZES for c in COLOURS for k in SHAPES]
 _NUM = len(_PHRASES)
 _BACKGROUND = 2 * _NUM
-_NUM_CAPTIONS = 32  # of a batch take part in the contrast of wholes: captions are long, and the other term teaches more
+_NUM_CAPTIONS = (
+    32  # of a batch take part in the contrast of wholes: captions are long, and the other term teaches more
+)
 
 
 def vision_config() -> CLIPVisionConfig:
@@ -158,5 +160,7 @@ def measure_clip(model: DrawnClip, num_scenes: int = 256) -> dict[str, float]:
         "colour": float((is_thing & (seen_kind // 6 % 8 == real // 6 % 8)).mean()),
         "shape": float((is_thing & (seen_kind % 6 == real % 6)).mean()),
         "false middles a picture": float(((found < _NUM) & ~at_middle).sum() / num_scenes),
-        "caption in 256": float(((whole @ captions.T).argmax(-1).cpu() == torch.arange(num_scenes)).float().mean()),
+        "caption in 256": float(
+            ((whole @ captions.T).argmax(-1).cpu() == torch.arange(num_scenes)).float().mean()
+        ),
     }

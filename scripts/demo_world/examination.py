@@ -36,7 +36,10 @@ class Question:
         opening: tuple[ImageRef, ...] = () if self.scene is None else (_PICTURE,)
         asked: list[Message] = []
         for exchange in (*self.exchange.before, self.exchange):
-            asked += [Message("user", (*opening, exchange.question)), Message("assistant", (exchange.answer,))]
+            asked += [
+                Message("user", (*opening, exchange.question)),
+                Message("assistant", (exchange.answer,)),
+            ]
             opening = ()
         return tuple(asked[:-1])
 

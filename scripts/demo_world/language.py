@@ -67,7 +67,10 @@ def _descriptions_of(scene: Scene, thing: Thing) -> list[str]:
         (thing.shape, lambda other: other.shape == thing.shape),
         (f"{thing.colour} shape", lambda other: other.colour == thing.colour),
         (f"{thing.colour} one", lambda other: other.colour == thing.colour),
-        (f"{thing.colour} {thing.shape}", lambda other: (other.colour, other.shape) == (thing.colour, thing.shape)),
+        (
+            f"{thing.colour} {thing.shape}",
+            lambda other: (other.colour, other.shape) == (thing.colour, thing.shape),
+        ),
         (f"{thing.size} {thing.shape}", lambda other: (other.size, other.shape) == (thing.size, thing.shape)),
         (named(thing), lambda other: named(other) == named(thing)),
         (f"shape {at(thing)}", lambda other: other.place == thing.place),
@@ -75,15 +78,15 @@ def _descriptions_of(scene: Scene, thing: Thing) -> list[str]:
     return [words for words, fits in candidates if sum(map(fits, scene.things)) == 1]
 
 
-def _refer(
-    scene: Scene, rng: random.Random, thing: Thing, hide: tuple[str, ...] = ()
-) -> str | None:
+def _refer(scene: Scene, rng: random.Random, thing: Thing, hide: tuple[str, ...] = ()) -> str | None:
     """ "the red circle": a phrase for this thing alone that does not contain the words to be asked for."""
     options = [words for words in _descriptions_of(scene, thing) if not set(words.split()) & set(hide)]
     return f"the {rng.choice(options)}" if options else None
 
 
-def _exchange(kind: str, rng: random.Random, held_out: bool, answer: str, fact: facts.Fact, **fields: str) -> Exchange:
+def _exchange(
+    kind: str, rng: random.Random, held_out: bool, answer: str, fact: facts.Fact, **fields: str
+) -> Exchange:
     question = PHRASINGS[kind].choose(rng, held_out=held_out).format(**fields)
     return Exchange(kind, question, answer, fact)
 
@@ -209,7 +212,9 @@ def comparison(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | N
         return None
     larger = the if one.size == "large" else that
     fact = " ".join(facts.words(larger))
-    return _exchange("comparison", rng, held_out, f"{larger.capitalize()} is larger.", fact, the=the, other=that)
+    return _exchange(
+        "comparison", rng, held_out, f"{larger.capitalize()} is larger.", fact, the=the, other=that
+    )
 
 
 def _extreme(kind: str, wanted: str, scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
@@ -278,7 +283,9 @@ def follow_up(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | No
             continue
         words = rng.choice(options)
         first = _about(alone, rng, first_kind, words)
-        unknown = [k for k in ("colour", "size", "position") if k != first_kind and not _tells(words, thing, k)]
+        unknown = [
+            k for k in ("colour", "size", "position") if k != first_kind and not _tells(words, thing, k)
+        ]
         if thing.shape not in words.split():
             unknown.append("shape")
         if not unknown:
@@ -319,5 +326,3 @@ KINDS: dict[str, Callable[[Scene, random.Random, bool], Exchange | None]] = {
 def ask(kind: str, scene: Scene, rng: random.Random, *, held_out: bool = False) -> Exchange | None:
     """One exchange of that kind, or None when this scene does not offer one."""
     return KINDS[kind](scene, rng, held_out)
-
-

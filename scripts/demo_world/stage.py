@@ -66,11 +66,16 @@ def run_stage(
         optimizer.step()
         done = step + 1
         if done % 20 == 0 or done == schedule.num_steps:
-            _report(folder, name, done, schedule, loss.item(), (time.monotonic() - started) / (done - first_step))
+            _report(
+                folder, name, done, schedule, loss.item(), (time.monotonic() - started) / (done - first_step)
+            )
         if measure and (done % measure_every_steps == 0 or done == schedule.num_steps):
             model.eval()
             with torch.inference_mode():
-                print(f"    {name}: " + "  ".join(f"{key} {value:.3f}" for key, value in measure().items()), flush=True)
+                print(
+                    f"    {name}: " + "  ".join(f"{key} {value:.3f}" for key, value in measure().items()),
+                    flush=True,
+                )
         if done % SAVE_EVERY_STEPS == 0 or done == schedule.num_steps:
             _save(file, done, model, optimizer)
     model.eval()
@@ -101,7 +106,9 @@ def _save(file: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimi
     os.replace(beside, file)
 
 
-def _report(folder: Path, name: str, done: int, schedule: Schedule, loss: float, seconds_a_step: float) -> None:
+def _report(
+    folder: Path, name: str, done: int, schedule: Schedule, loss: float, seconds_a_step: float
+) -> None:
     minutes_left = (schedule.num_steps - done) * seconds_a_step / 60
     pace = f"{seconds_a_step:.2f} s a step  {minutes_left:.1f} min left"
     print(f"{name} {done}/{schedule.num_steps}  loss {loss:.4f}  {pace}", flush=True)

@@ -25,14 +25,18 @@ def language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     )  # fmt: skip
 
 
-def text_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int) -> Tensor:
+def text_loss(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int
+) -> Tensor:
     """Every token of the step's own texts is learned; one batch in five is captions retold, for stage 1."""
     first = TRAINING_SEEDS_FROM + step * batch_size
     seeds = range(first, first + batch_size)
     if step % 5 == 4:
         batch = make_batch([retold_sample(seed) for seed in seeds], TEMPLATES["plain"], tokenizer, seed=step)
     else:
-        samples = [small_talk_sample(s) if s % 12 == 0 else text_sample(s, how_many=4 + step % 3) for s in seeds]
+        samples = [
+            small_talk_sample(s) if s % 12 == 0 else text_sample(s, how_many=4 + step % 3) for s in seeds
+        ]
         batch = make_batch(samples, TEMPLATES["llava_v0"], tokenizer, seed=step)
     batch = batch.to(str(model.device))
     logits = model(

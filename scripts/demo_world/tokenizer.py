@@ -56,9 +56,13 @@ def _with_byte_fallback(learner: Tokenizer) -> PreTrainedTokenizerFast:
     names = [*SPECIAL, *_BYTES, *sorted(learned["vocab"], key=learned["vocab"].get)]
     vocab = {name: index for index, name in enumerate(names)}
     merges = [tuple(pair) for pair in learned["merges"]]
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer = Tokenizer(
+        models.BPE(vocab=vocab, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True)
+    )
     tokenizer.pre_tokenizer = _pre_tokenizer()
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>",
         additional_special_tokens=["<image>"], clean_up_tokenization_spaces=False,

@@ -26,7 +26,15 @@ class Phrasings:
         return core
 
 
-_OPENINGS = ("Please tell me, ", "Can you tell me, ", "Look closely: ", "Tell me, ", "And ", "So, ", "I wonder, ")
+_OPENINGS = (
+    "Please tell me, ",
+    "Can you tell me, ",
+    "Look closely: ",
+    "Tell me, ",
+    "And ",
+    "So, ",
+    "I wonder, ",
+)
 
 PHRASINGS = {
     "count": Phrasings(

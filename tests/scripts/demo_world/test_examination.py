@@ -57,7 +57,9 @@ def test_a_question_ends_with_what_is_asked_and_brings_what_it_leans_on(asked) -
         messages = question.messages()
         assert messages[-1].role == "user" and messages[-1].text == question.exchange.question
         assert len(messages) == 1 + 2 * len(question.exchange.before)
-        assert len([image for message in messages for image in message.images]) == (question.scene is not None)
+        assert len([image for message in messages for image in message.images]) == (
+            question.scene is not None
+        )
 
 
 def test_training_never_draws_an_examination_scene() -> None:

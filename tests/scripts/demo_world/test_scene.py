@@ -56,4 +56,6 @@ def test_a_thing_is_painted_where_its_box_says() -> None:
             if thing.shape == "ring":
                 continue
             red, green, blue = picture.getpixel((int(thing.x * 120), int(thing.y * 120)))
-            assert max(abs(red - green), abs(green - blue), abs(red - blue)) > 40 or max(red, green, blue) < 60
+            assert (
+                max(abs(red - green), abs(green - blue), abs(red - blue)) > 40 or max(red, green, blue) < 60
+            )

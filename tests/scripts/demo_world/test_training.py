@@ -56,12 +56,16 @@ def test_every_picture_place_gets_a_picture(tokenizer) -> None:
 def test_a_sample_is_rendered_as_chat_renders_it(tokenizer) -> None:
     sample = small_talk_sample(5)
     batch = make_batch([sample], TEMPLATES["llava_v0"], tokenizer)
-    asked = render(TEMPLATES["llava_v0"], sample.messages[:-1], tokenizer, num_patches=1, image_token_id=3).input_ids
+    asked = render(
+        TEMPLATES["llava_v0"], sample.messages[:-1], tokenizer, num_patches=1, image_token_id=3
+    ).input_ids
     assert batch.input_ids[0, : len(asked)].tolist() == asked
 
 
 def test_positions_only_ever_grow(tokenizer) -> None:
-    batch = make_batch([text_sample(seed, how_many=4) for seed in range(12)], TEMPLATES["llava_v0"], tokenizer)
+    batch = make_batch(
+        [text_sample(seed, how_many=4) for seed in range(12)], TEMPLATES["llava_v0"], tokenizer
+    )
     steps = batch.position_ids.diff(dim=1)
     assert int(steps.min()) == 1 and int(steps.max()) > 1
 
