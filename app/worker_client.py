@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -72,6 +73,10 @@ class WorkerClient:
         self._timeout = httpx.Timeout(silence_seconds, connect=connect_seconds)
         # A proxy for the internet must not stand between the page and its own child.
         self._trust_env = not _is_loopback(url.host)
+        # Reading the certificates takes long and a client is made for every call; without TLS nobody needs them.
+        self._tls = (
+            httpx.create_ssl_context() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
 
     def health(self, timeout_seconds: float = 10.0) -> WorkerHealth:
         """What the worker says about itself. Raises WorkerUnreachable, WorkerTimeout, WorkerUnauthorized."""
@@ -194,7 +199,11 @@ class WorkerClient:
 
     def _client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=self.base_url, headers=self._headers, timeout=self._timeout, trust_env=self._trust_env
+            base_url=self.base_url,
+            headers=self._headers,
+            timeout=self._timeout,
+            trust_env=self._trust_env,
+            verify=self._tls,
         )
 
     def _get_json(self, path: str, timeout_seconds: float) -> object:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.engine.errors import EngineClosed, EngineError, OutOfMemory, PromptTooLong
+from model.engine.errors import EngineClosed, EngineError, OutOfMemory, PromptTooLong, QueueFull
 
 _TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error"}
 
@@ -53,6 +53,8 @@ def from_engine(error: EngineError) -> ApiError:
         return ApiError(
             507, "out_of_memory", str(error), num_tokens=error.num_tokens, num_pictures=error.num_pictures
         )
+    if isinstance(error, QueueFull):
+        return ApiError(429, "queue_full", str(error), num_waiting=error.num_waiting)
     if isinstance(error, EngineClosed):
         return ApiError(503, "shutting_down", str(error))
     return ApiError(500, "internal", str(error))

@@ -167,7 +167,8 @@ async def _body(request: Request, max_bytes: int) -> bytes:
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def told(_: Request, error: ApiError) -> JSONResponse:
-        headers = {"Retry-After": "2"} if error.code == "loading" else None
+        retry_after = {"loading": "2", "queue_full": "10"}.get(error.code)
+        headers = {"Retry-After": retry_after} if retry_after else None
         return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
     @app.exception_handler(HTTPException)

@@ -3,6 +3,7 @@
 EngineError
 ├── PromptTooLong       the prompt leaves no room for an answer
 ├── OutOfMemory         the request did not fit into memory; the engine lives on
+├── QueueFull           too many wait already
 ├── EngineClosed        the worker is going down
 └── GenerationFailed    the network raised something unforeseen
 """
@@ -36,6 +37,16 @@ class OutOfMemory(EngineError):
         )
         self.num_tokens = num_tokens
         self.num_pictures = num_pictures
+
+
+class QueueFull(EngineError):
+    """`num_waiting` requests wait already."""
+
+    def __init__(self, num_waiting: int) -> None:
+        super().__init__(
+            f"{num_waiting} questions are waiting already, which is the most; ask again in a while."
+        )
+        self.num_waiting = num_waiting
 
 
 class EngineClosed(EngineError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from model.engine.errors import EngineClosed, EngineError, GenerationFailed, OutOfMemory
+from model.engine.errors import EngineClosed, EngineError, GenerationFailed, OutOfMemory, QueueFull
 from model.engine.generation import Generation, room_for_answer
 from model.engine.job import Job
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading, Waiting
@@ -32,8 +32,9 @@ _OUT_OF_MEMORY_WORDS = ("not enough memory", "out of memory", "can't allocate me
 class GenerateEngine:
     """Makes answers with one loaded model, first come, first served."""
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, max_waiting: int = 64) -> None:
         self._loaded = loaded
+        self._max_waiting = max_waiting
         self._line: deque[Job] = deque()
         self._running: Job | None = None
         self._changed = threading.Condition()
@@ -82,6 +83,8 @@ class GenerateEngine:
         with self._changed:
             if self._close_reason is not None:
                 raise EngineClosed(self._close_reason)
+            if len(self._line) >= self._max_waiting:
+                raise QueueFull(len(self._line))
             self._line.append(job)
             if self._running is not None or len(self._line) > 1:
                 job.tell(Waiting(len(self._line)))
@@ -119,6 +122,8 @@ class GenerateEngine:
 
     def _answer(self, job: Job) -> EngineError | None:
         """Makes one answer. The exception is returned, not kept: its frames hold the request's tensors."""
+        if job.cancelled:  # it left just as its turn came
+            return None
         generation: Generation | None = None
         try:
             job.tell(Reading())

@@ -13,7 +13,7 @@ import pytest
 from model.door.limits import Limits
 from model.door.readiness import Readiness
 from model.door.routes import build_app
-from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong
+from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong, QueueFull
 from model.engine.request import Finished, Piece, Reading, SamplingSettings, Waiting
 from tests.model.door.scripted_engine import HELLO, Script, ScriptedEngine, served
 
@@ -97,6 +97,7 @@ def test_a_whole_answer_is_one_object() -> None:
     [
         (PromptTooLong(900, 512), 400, "context_length_exceeded"),
         (EngineClosed(), 503, "shutting_down"),
+        (QueueFull(64), 429, "queue_full"),
     ],
 )
 def test_a_refusal_before_the_first_event_keeps_its_status(

@@ -13,7 +13,7 @@ from PIL import Image
 from conversations.messages import ImageRef, Message
 from model import checkpoint
 from model.checkpoint import LoadedModel
-from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong
+from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong, QueueFull
 from model.engine.generate_engine import GenerateEngine
 from model.engine.request import (
     Event,
@@ -192,6 +192,22 @@ def test_closing_the_stream_ends_the_generation_within_one_token(
 
     made, at_end = asyncio.run(close_early())
     assert at_end - made <= 1 and at_end < 1000
+
+
+def test_a_full_line_refuses_at_once(loaded: LoadedModel) -> None:
+    async def too_many() -> None:
+        engine = GenerateEngine(loaded, max_waiting=1)
+        long = replace(GREEDY, max_new_tokens=1500)
+        first, second, third = (engine.stream(ask(loaded, "Hi", sampling=long)) for _ in range(3))
+        await anext(first)
+        while not engine.num_running:
+            await asyncio.sleep(0.001)
+        assert await anext(second) == Waiting(1)
+        with pytest.raises(QueueFull):
+            await anext(third)
+        await engine.close()
+
+    asyncio.run(too_many())
 
 
 def test_one_who_leaves_the_line_is_never_answered(engine: GenerateEngine, loaded: LoadedModel) -> None:
