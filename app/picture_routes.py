@@ -1,8 +1,8 @@
 """The only doors for pictures: one in, with limits, and one out, to their owner.
 
-A picture that was just sent in stands in no conversation yet. Its sender gets a ticket, signed by this process, that names
-owner, picture and size; a question may only carry pictures with a ticket of its own owner. So nobody can make a picture
-theirs by knowing its name.
+A picture that was just sent in stands in no conversation yet. Its sender gets a ticket, signed by this process, that
+names owner, picture and size; a question may only carry pictures with a ticket of its own owner. So nobody can make a
+picture theirs by knowing its name.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ class Settings:
         )
         return (
             f"WARNING: nobody has to sign in, and {who} can use this page: ask the model and so take this machine's "
-            "processor and memory, and store text and pictures on its disk. Add --auth NAME:PASSWORD to ask for a login."
+            "processor and memory, and store text and pictures on its disk. "
+            "Add --auth NAME:PASSWORD to ask for a login."
         )
 
 
@@ -91,7 +92,7 @@ def parse(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None =
 
 
 def read_logins(entries: Sequence[str]) -> dict[str, str]:
-    """NAME:PASSWORD pairs; an entry @FILE stands for the lines of that file. Raises ValueError, without the password."""
+    """NAME:PASSWORD pairs; an entry @FILE stands for the lines of that file. Raises ValueError, password left out."""
     logins: dict[str, str] = {}
     for entry in entries:
         if entry.startswith("@"):

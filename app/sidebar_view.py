@@ -44,7 +44,12 @@ def _line(conversation: ConversationSummary) -> str:
     return (
         f'<li class="chat" data-conversation="{escape(conversation.id)}">'
         f'<button type="button" class="open" data-do="open" dir="auto">{title}</button>'
-        f'<button type="button" class="tool" data-do="rename" title="Rename" aria-label="Rename">{icon("edit")}</button>'
-        f'<button type="button" class="tool" data-do="delete" title="Delete" aria-label="Delete">{icon("bin")}</button>'
-        "</li>"
+        f"{_tool('rename', 'Rename', 'edit')}{_tool('delete', 'Delete', 'bin')}</li>"
+    )
+
+
+def _tool(do: str, label: str, symbol: str) -> str:
+    return (
+        f'<button type="button" class="tool" data-do="{do}" title="{label}" aria-label="{label}">'
+        f"{icon(symbol)}</button>"
     )

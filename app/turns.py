@@ -61,7 +61,10 @@ Order = Ask | Retry | Edit
 
 @dataclass(frozen=True)
 class Choices:
-    """What the drawer says. "" and None leave it to the worker. `drop_oldest`: leave out the oldest turns if need be."""
+    """What the settings say; "" and None leave it to the worker.
+
+    `drop_oldest`: where the conversation is too long, leave out its oldest turns instead of failing.
+    """
 
     model: str = ""
     system_prompt: str = ""

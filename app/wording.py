@@ -102,7 +102,9 @@ def _too_long(error: ContextTooLong, alone: bool) -> str:
         else "more than the model can read"
     )
     if alone:
-        return f"This message is too long: with its pictures it has {sizes}. Nothing was cut; shorten it and send again."
+        return (
+            f"This message is too long: with its pictures it has {sizes}. Nothing was cut; shorten it and send it again."
+        )
     return (
         f"This conversation has become too long: it has {sizes}. "
         "Start a new chat, or go on without its oldest turns."

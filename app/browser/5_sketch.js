@@ -2,29 +2,35 @@
 "use strict";
 (() => {
   const { $ } = loop;
-  const SHAPES = ["circle", "square", "triangle", "star", "diamond", "hexagon", "pen"];
-  const COLOURS = { red: "#d43a2f", orange: "#ef8a1d", yellow: "#f2c81e", green: "#2f9e4f", blue: "#2f6fd0", purple: "#8446b8", pink: "#ec7fb0", brown: "#86562f", black: "#1d1d1f", white: "#ffffff" };
-  const PAPER = "#f3f1ea";
+  const SHAPES = ["circle", "square", "triangle", "star", "cross", "ring", "pen"];
+  // The paints of the drawn world, so that what is drawn here looks like what its model was shown.
+  const COLOURS = { red: "#dc2626", orange: "#f58c14", yellow: "#f5d21e", green: "#239b41", blue: "#2855d7", purple: "#8737af", pink: "#f582b9", black: "#1c1c1e" };
+  const PAPER = "#f7f4ec";
   let marks = [];
   let stroke = null;
   let shape = "circle";
   let colour = "red";
 
-  const corners = (sides, turned = 0) => Array.from({ length: sides }, (_, index) => {
-    const angle = turned - Math.PI / 2 + (2 * Math.PI * index) / sides;
-    return [Math.cos(angle), Math.sin(angle)];
+  const star = Array.from({ length: 10 }, (_, index) => {
+    const angle = (Math.PI * index) / 5 - Math.PI / 2;
+    const reach = index % 2 ? 0.42 : 1;
+    return [reach * Math.cos(angle), reach * Math.sin(angle)];
   });
   const OUTLINES = {
     square: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]],
-    triangle: corners(3),
-    diamond: [[0, -1], [0.7, 0], [0, 1], [-0.7, 0]],
-    hexagon: corners(6),
-    star: corners(10).map(([x, y], index) => (index % 2 ? [x * 0.42, y * 0.42] : [x, y])),
+    triangle: [[0, -1], [0.95, 0.8], [-0.95, 0.8]],
+    cross: [[-0.33, -1], [0.33, -1], [0.33, -0.33], [1, -0.33], [1, 0.33], [0.33, 0.33], [0.33, 1], [-0.33, 1], [-0.33, 0.33], [-1, 0.33], [-1, -0.33], [-0.33, -0.33]],
+    star,
   };
   function outline(pen, name, x, y, radius) {
     pen.beginPath();
-    if (name === "circle") pen.arc(x, y, radius * 0.92, 0, 2 * Math.PI);
-    else for (const [across, down] of OUTLINES[name]) pen.lineTo(x + across * radius, y + down * radius);
+    if (name === "circle") pen.arc(x, y, radius, 0, 2 * Math.PI);
+    else if (name === "ring") {
+      pen.lineWidth = radius * 0.42;
+      pen.arc(x, y, radius * 0.79, 0, 2 * Math.PI);
+      pen.stroke();
+      return;
+    } else for (const [across, down] of OUTLINES[name]) pen.lineTo(x + across * radius, y + down * radius);
     pen.closePath();
     pen.fill();
   }
@@ -62,7 +68,8 @@
   }
   const svg = (name) => {
     if (name === "pen") return '<svg class="icon"><use href="#icon-draw"></use></svg>';
-    if (name === "circle") return '<svg viewBox="-1.2 -1.2 2.4 2.4"><circle r=".92"/></svg>';
+    if (name === "circle") return '<svg viewBox="-1.2 -1.2 2.4 2.4"><circle r="1"/></svg>';
+    if (name === "ring") return '<svg viewBox="-1.2 -1.2 2.4 2.4"><circle r=".79" fill="none" stroke="currentColor" stroke-width=".42"/></svg>';
     return `<svg viewBox="-1.2 -1.2 2.4 2.4"><polygon points="${OUTLINES[name].map((each) => each.join()).join(" ")}"/></svg>`;
   };
   function place(event) {

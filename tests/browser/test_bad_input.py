@@ -133,6 +133,7 @@ def test_a_worker_killed_in_mid_answer_is_told_and_the_next_question_works(
     assert len(running.answers(visitor.conversation)) == 2
 
 
+@pytest.mark.timeout(600)
 def test_a_page_that_is_killed_keeps_what_had_come(
     visit: Callable[..., Visitor], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_page_that_is_killed_keeps_what_had_come(
         page.stop()
 
 
+@pytest.mark.timeout(600)
 def test_a_model_that_cannot_be_loaded_is_told_on_the_page(
     visit: Callable[..., Visitor], tmp_path: Path
 ) -> None:

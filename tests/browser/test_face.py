@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.browser.running_page import RunningPage, example_question
 from tests.browser.visitor import Visitor
@@ -32,9 +35,11 @@ def test_a_whole_turn_makes_no_request_to_elsewhere_either(visitor: Visitor) -> 
     assert visitor.external == [] and visitor.faults == []
 
 
-def test_the_http_answer_came_within_the_promised_time(running: RunningPage) -> None:
-    # 15 s on an idle machine; beside other work on the same cores it takes longer.
-    assert running.seconds_to_http < 45
+@pytest.mark.skipif(
+    os.getloadavg()[0] > (os.cpu_count() or 1), reason="the machine is busy with other work, so the time says nothing"
+)
+def test_the_page_answers_http_within_15_seconds(running: RunningPage) -> None:
+    assert running.seconds_to_http < 15
 
 
 def test_a_phone_shows_one_thing_at_a_time_and_nothing_sticks_out(
@@ -108,11 +113,13 @@ def test_a_picture_can_be_pasted_dropped_drawn_and_photographed(visitor: Visitor
     page = visitor.page
     make_file = (
         "async (kind) => { const picture = await (await fetch('examples/' + kind)).blob(); "
-        "const data = new DataTransfer(); data.items.add(new File([picture], 'a.png', {type: 'image/png'})); return data; }"
+        "const data = new DataTransfer(); "
+        "data.items.add(new File([picture], 'a.png', {type: 'image/png'})); return data; }"
     )
     data = page.evaluate_handle(make_file, example_question()[0].name)
     page.evaluate(
-        "data => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true}))",
+        "data => document.dispatchEvent("
+        "new ClipboardEvent('paste', {clipboardData: data, bubbles: true, cancelable: true}))",
         data,
     )
     page.wait_for_function("() => document.querySelectorAll('.chip[data-sending=no]').length === 1")

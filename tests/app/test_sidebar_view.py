@@ -1,0 +1,49 @@
+"""The list of conversations: days, months and what people wrote."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from app.sidebar_view import day_name, sidebar_html
+from conversations.turns import ConversationSummary
+
+NOW = datetime(2026, 3, 15, 0, 30, tzinfo=timezone(timedelta(hours=2)))
+
+
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [
+        (timedelta(0), "Today"),
+        (timedelta(minutes=29), "Today"),
+        (timedelta(minutes=31), "Yesterday"),
+        (timedelta(hours=24, minutes=31), "Previous 7 days"),
+        (timedelta(days=7), "Previous 7 days"),
+        (timedelta(days=8), "March"),
+        (timedelta(days=40), "February"),
+        (timedelta(days=90), "December 2025"),
+        (timedelta(days=-1), "Today"),
+    ],
+)
+def test_days_are_counted_where_the_person_is(before: timedelta, name: str) -> None:
+    assert day_name((NOW - before).astimezone(timezone.utc), NOW) == name
+
+
+def test_conversations_stand_under_their_day_and_titles_are_escaped() -> None:
+    html = sidebar_html(
+        [
+            ConversationSummary("a1", "<b>bold</b>", NOW),
+            ConversationSummary("b2", "second", NOW),
+            ConversationSummary("c3", "old", NOW - timedelta(days=40)),
+        ],
+        now=NOW,
+    )
+    assert html.count("<section") == 2
+    assert html.index("Today") < html.index("&lt;b&gt;bold") < html.index("second") < html.index("February")
+    assert "<b>" not in html
+
+
+def test_an_empty_list_says_why() -> None:
+    assert "will appear here" in sidebar_html([], now=NOW)
+    assert "Nothing found for “&lt;i&gt;”" in sidebar_html([], now=NOW, searched="<i>")
