@@ -20,9 +20,10 @@ from model.llava import Llava
 from model.pixels import PixelConfig
 from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.card import write_card
-from scripts.demo_world.clip_stage import MEAN, PICTURE_SIZE, STD, DrawnClip, clip_loss, measure_clip
+from scripts.demo_world.clip_stage import MEAN, STD, DrawnClip, clip_loss, measure_clip
 from scripts.demo_world.examination import mark, questions, table
 from scripts.demo_world.llava_stages import Trained, align_loss, small_examination, tune_loss
+from scripts.demo_world.patches import PICTURE_SIZE
 from scripts.demo_world.stage import Schedule, run_stage
 from scripts.demo_world.text_stage import CONTEXT_TOKENS, language_model, text_loss
 from scripts.demo_world.tokenizer import train_tokenizer
@@ -64,7 +65,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
-    parser.add_argument("--clip-steps", type=int, default=1000, help="of 128 pictures (%(default)s)")
+    parser.add_argument("--clip-steps", type=int, default=900, help="of 128 pictures (%(default)s)")
     parser.add_argument("--text-steps", type=int, default=300, help="of 64 texts (%(default)s)")
     parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
     parser.add_argument("--tune-steps", type=int, default=1400, help="of 48 conversations (%(default)s)")

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from conversations.template import Template
 from model.prompt import Prompt, render
-from scripts.demo_world.clip_stage import GRID, pictures_of
+from scripts.demo_world.clip_stage import pictures_of
+from scripts.demo_world.patches import GRID
 from scripts.demo_world.samples import Sample
 
 _MAX_GAP = 400

@@ -2,13 +2,14 @@
 
 Beside the contrast of whole pictures with whole captions there is a token-wise one: every patch is matched with the
 phrase for what lies under it ("the middle of a small red circle", "part of a …", "background") among all phrases of the
-world, as the scene's boxes tell. It reads the layer before the last, the one that LLaVA takes its features from;
-the contrast of wholes alone learns colours and leaves shapes and places out (see docs/decisions/).
+world, as the scene's boxes tell, and with the words for where it lies. It reads the layer before the last, the one that
+LLaVA takes its features from; the contrast of wholes alone learns colours and leaves shapes and places out (see
+docs/decisions/0007).
 """
 
 from __future__ import annotations
 
-import functools
+import random
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,19 +24,22 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from scripts.demo_world.language import article, caption
+from scripts.demo_world.language import caption
+from scripts.demo_world.patches import (
+    BACKGROUND,
+    NUM_THINGS,
+    PATCH_SIZE,
+    PICTURE_SIZE,
+    patch_phrases,
+    patch_texts,
+    place_texts,
+)
 from scripts.demo_world.picture import draw
-from scripts.demo_world.scene import COLOURS, SHAPES, SIZES, Scene, Thing, sample_scene
+from scripts.demo_world.scene import Scene, sample_scene
 
-PICTURE_SIZE = 60
-PATCH_SIZE = 10
-GRID = PICTURE_SIZE // PATCH_SIZE
 MEAN = (0.78, 0.76, 0.76)
 STD = (0.28, 0.28, 0.28)
 TRAINING_SEEDS_FROM = 1_000_000
-_PHRASES = [f"{s} {c} {k}" for s in SIZES for c in COLOURS for k in SHAPES]
-_NUM = len(_PHRASES)
-_BACKGROUND = 2 * _NUM
 _NUM_CAPTIONS = (
     32  # of a batch take part in the contrast of wholes: captions are long, and the other term teaches more
 )
@@ -64,15 +68,18 @@ class DrawnClip(nn.Module):
         self.picture_projection = nn.Linear(128, 128, bias=False)
         self.patch_projection = nn.Linear(128, 128, bias=False)
         self.text_projection = nn.Linear(128, 128, bias=False)
-        self.log_scale = nn.Parameter(torch.tensor([2.3, 2.3]))
+        self.place_projection = nn.Linear(128, 128, bias=False)
+        self.log_scale = nn.Parameter(torch.tensor([2.3, 2.3, 2.3]))
         self.tokenizer = tokenizer
 
-    def pictures(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, 3, H, W] -> unit vectors of whole pictures [N, 128] and of their patches [N, P, 128]."""
+    def pictures(self, pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, 3, H, W] -> unit vectors: of whole pictures [N, 128], of what lies under their patches and of where the
+        patches lie, each [N, P, 128]."""
         out = self.vision(pixel_values, output_hidden_states=True)
         whole = self.picture_projection(out.pooler_output)
-        patches = self.patch_projection(out.hidden_states[-2][:, 1:])
-        return F.normalize(whole, dim=-1), F.normalize(patches, dim=-1)
+        patches = out.hidden_states[-2][:, 1:]
+        things, places = self.patch_projection(patches), self.place_projection(patches)
+        return F.normalize(whole, dim=-1), F.normalize(things, dim=-1), F.normalize(places, dim=-1)
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Texts -> unit vectors [len, 128], read at each text's last token."""
@@ -84,42 +91,21 @@ class DrawnClip(nn.Module):
 
     def loss(self, pixel_values: Tensor, captions: Sequence[str], patch_phrases: Tensor) -> Tensor:
         """Contrast of wholes plus token-wise contrast; `patch_phrases` [N, P] indexes `patch_texts()`."""
-        whole, patches = self.pictures(pixel_values)
+        whole, things, places = self.pictures(pixel_values)
         captions, whole = captions[:_NUM_CAPTIONS], whole[:_NUM_CAPTIONS]
-        texts = self.texts([*captions, *patch_texts()])
-        whole_scale, patch_scale = self.log_scale.clamp(max=4.6).exp()
-        similarity = whole_scale * whole @ texts[: len(captions)].T
+        texts = self.texts([*captions, *patch_texts(), *place_texts()])
+        of_wholes, of_things, of_places = texts.split((len(captions), len(patch_texts()), len(place_texts())))
+        whole_scale, thing_scale, place_scale = self.log_scale.clamp(max=4.6).exp()
+        similarity = whole_scale * whole @ of_wholes.T
         right = torch.arange(len(captions), device=similarity.device)
         contrast = (F.cross_entropy(similarity, right) + F.cross_entropy(similarity.T, right)) / 2
-        scores = patch_scale * patches @ texts[len(captions) :].T
-        token_wise = F.cross_entropy(scores.flatten(0, 1), patch_phrases.flatten(), reduction="none")
-        weight = torch.where(patch_phrases.flatten() == _BACKGROUND, 0.2, 1.0)
-        return 0.2 * contrast + (weight * token_wise).sum() / weight.sum()
-
-
-@functools.cache
-def patch_texts() -> tuple[str, ...]:
-    """What can lie under a patch, in words: 96 middles, 96 parts, and the background."""
-    middles = [f"the middle of {article(phrase)}" for phrase in _PHRASES]
-    parts = [f"part of {article(phrase)}" for phrase in _PHRASES]
-    return (*middles, *parts, "background")
-
-
-def patch_phrases(scene: Scene) -> np.ndarray:
-    """For each patch, row by row, the index in `patch_texts()` of what lies under it; int64 [P]."""
-    phrases = np.full((GRID, GRID), _BACKGROUND)
-    centres = (np.arange(GRID) + 0.5) / GRID
-    across, down = np.meshgrid(centres, centres)
-    for thing in scene.things:
-        inside = (across - thing.x) ** 2 + (down - thing.y) ** 2 < (0.475 * thing.diameter) ** 2
-        phrases[inside] = _NUM + _phrase_index(thing)
-    for thing in scene.things:
-        phrases[int(thing.y * GRID), int(thing.x * GRID)] = _phrase_index(thing)
-    return phrases.ravel()
-
-
-def _phrase_index(thing: Thing) -> int:
-    return _PHRASES.index(f"{thing.size} {thing.colour} {thing.shape}")
+        under = F.cross_entropy(
+            (thing_scale * things @ of_things.T).flatten(0, 1), patch_phrases.flatten(), reduction="none"
+        )
+        weight = torch.where(patch_phrases.flatten() == BACKGROUND, 0.2, 1.0)
+        here = torch.arange(places.shape[1], device=places.device).repeat(len(places))
+        where = F.cross_entropy((place_scale * places @ of_places.T).flatten(0, 1), here, reduction="none")
+        return 0.2 * contrast + (weight * (under + 0.3 * where)).sum() / weight.sum()
 
 
 def pictures_of(scenes: Sequence[Scene]) -> Tensor:
@@ -131,8 +117,6 @@ def pictures_of(scenes: Sequence[Scene]) -> Tensor:
 
 def clip_loss(model: DrawnClip, step: int, batch_size: int) -> Tensor:
     """The loss of the step's own scenes."""
-    import random
-
     first = TRAINING_SEEDS_FROM + step * batch_size
     scenes = [sample_scene(seed) for seed in range(first, first + batch_size)]
     device = model.log_scale.device
@@ -145,21 +129,24 @@ def measure_clip(model: DrawnClip, num_scenes: int = 256) -> dict[str, float]:
     """On fresh scenes: how often the phrase at each thing's middle is right, and in which respect."""
     scenes = [sample_scene(seed) for seed in range(500_000, 500_000 + num_scenes)]
     device = model.log_scale.device
-    whole, patches = model.pictures(pictures_of(scenes).to(device))
+    whole, things, places = model.pictures(pictures_of(scenes).to(device))
     texts = model.texts(patch_texts())
-    found = (patches @ texts.T).argmax(-1).cpu().numpy()
+    found = (things @ texts.T).argmax(-1).cpu().numpy()
     truth = np.stack([patch_phrases(scene) for scene in scenes])
-    at_middle = truth < _NUM
+    at_middle = truth < NUM_THINGS
     seen, real = found[at_middle], truth[at_middle]
-    is_thing = seen < _BACKGROUND
-    seen_kind = seen % _NUM
+    is_thing = seen < BACKGROUND
+    where = (places @ model.texts(place_texts()).T).argmax(-1).cpu().numpy()
+    here = np.broadcast_to(np.arange(where.shape[1]), where.shape)
+    seen_kind = seen % NUM_THINGS
     captions = model.texts([caption(scene) for scene in scenes])
     return {
-        "middle": float((seen < _NUM).mean()),
+        "middle": float((seen < NUM_THINGS).mean()),
         "size": float((is_thing & (seen_kind // 48 == real // 48)).mean()),
         "colour": float((is_thing & (seen_kind // 6 % 8 == real // 6 % 8)).mean()),
         "shape": float((is_thing & (seen_kind % 6 == real % 6)).mean()),
-        "false middles a picture": float(((found < _NUM) & ~at_middle).sum() / num_scenes),
+        "place": float((where == here)[at_middle].mean()),
+        "false middles a picture": float(((found < NUM_THINGS) & ~at_middle).sum() / num_scenes),
         "caption in 256": float(
             ((whole @ captions.T).argmax(-1).cpu() == torch.arange(num_scenes)).float().mean()
         ),

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from conversations.template import TEMPLATES
 from scripts.demo_world.language import caption
+from scripts.demo_world.patches import place_texts
 from scripts.demo_world.samples import small_talk_sample, text_sample
 from scripts.demo_world.scene import sample_scene
 
@@ -38,6 +39,7 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def _corpus(num_samples: int) -> Iterator[str]:
+    yield from 5 * place_texts()
     for seed in range(num_samples):
         yield caption(sample_scene(seed))
         template = TEMPLATES["llava_v0"]

@@ -13,7 +13,7 @@ from torch import nn
 from conversations.template import TEMPLATES
 from model.prompt import render
 from scripts.demo_world.batch import make_batch
-from scripts.demo_world.clip_stage import GRID, patch_phrases, patch_texts
+from scripts.demo_world.patches import GRID, patch_phrases, patch_texts
 from scripts.demo_world.samples import picture_sample, small_talk_sample, text_sample
 from scripts.demo_world.scene import sample_scene
 from scripts.demo_world.stage import Schedule, run_stage
