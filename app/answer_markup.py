@@ -46,7 +46,7 @@ def _allowed(address: str) -> bool:
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer)
     reader.enable(["table", "strikethrough"])
-    reader.validateLink = _allowed  # type: ignore[method-assign]
+    reader.validateLink = _allowed  # type: ignore[method-assign,assignment]
     return reader
 
 

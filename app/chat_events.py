@@ -106,6 +106,7 @@ class ChatEvents:
         health = status.health
         return {
             "status": {
+                "n": next(self._numbers),  # it tells the page that the program is still there
                 "words": status.words,
                 "tone": tone,
                 "about": status.about,

@@ -6,6 +6,7 @@ end. What the model is asked comes from the log alone, never from what a browser
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -27,6 +28,8 @@ from conversations.turns import AnswerSettings, Turn
 SECONDS_BETWEEN_UPDATES = 0.08
 SECONDS_TO_WAIT_FOR_WORKER = 120.0
 NUM_KEYS_REMEMBERED = 2_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,9 @@ class Turns:
             answering.end("failed", wording.reason_of(error, alone=answering.num_turns == 1))
         except LogError as error:
             answering.end("failed", wording.reason_of(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person is told and may retry
+            _log.exception("an answer failed in a way that nobody foresaw")
+            answering.end("failed", wording.reason_of(error))
         finally:
             with self._lock:
                 self._stops.pop(answer.id, None)
@@ -168,7 +174,7 @@ class Turns:
             conversation_id,
             order.text,
             order.pictures,
-            parent_id=shown[-1].id if shown else None,
+            parent_id=_place_after(shown),
             request_key=order.request_key,
         )
 
@@ -230,6 +236,14 @@ class Turns:
             yield answering.update(status.words)
             if answering.stop.wait(0.25):
                 return
+
+
+def _place_after(shown: tuple[Turn, ...]) -> int | None:
+    """The answer below which a new question stands. A last question that was never asked, because the program ended
+    just then, becomes the earlier version of the new one."""
+    if not shown:
+        return None
+    return shown[-1].id if shown[-1].role == "assistant" else shown[-1].parent_id
 
 
 def messages_of(path: tuple[Turn, ...]) -> tuple[Message, ...]:

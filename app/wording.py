@@ -103,7 +103,8 @@ def _too_long(error: ContextTooLong, alone: bool) -> str:
     )
     if alone:
         return (
-            f"This message is too long: with its pictures it has {sizes}. Nothing was cut; shorten it and send it again."
+            f"This message is too long: with its pictures it has {sizes}. "
+            "Nothing was cut; shorten it and send it again."
         )
     return (
         f"This conversation has become too long: it has {sizes}. "

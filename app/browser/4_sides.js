@@ -106,8 +106,26 @@
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 
-  // -- the worker
+  // -- the worker, and whether the program itself is there: it says something every second and a half
+  const LOST_SECONDS = 15;
+  let heard = Date.now();
+  let lost = false;
+  function watchLine() {
+    if (lost || Date.now() - heard < LOST_SECONDS * 1000) return;
+    lost = true;
+    $("#state .words").textContent = "No connection to the program";
+    $("#state").dataset.tone = "failed";
+    loop.pending = null; // what was being sent is still in the draft
+    loop.writing.clear();
+    loop.changed();
+  }
   loop.on("status", (feed) => {
+    heard = Date.now();
+    if (lost) {
+      lost = false;
+      if (loop.conversation) loop.say("open", { conversation: loop.conversation });
+      ask();
+    }
     $("#state .words").textContent = feed.words;
     $("#state").title = feed.words;
     $("#state").dataset.tone = feed.tone;
@@ -133,6 +151,8 @@
       if (field && name !== "model") field.value = value;
     }
     told();
+    setInterval(watchLine, 2000);
+    document.addEventListener("visibilitychange", () => (heard = Date.now())); // a hidden tab may sleep
     $("#choices").addEventListener("input", told);
     $("#choices").addEventListener("submit", (event) => event.preventDefault());
     let soon;

@@ -51,7 +51,9 @@ def test_a_remote_picture_is_described_and_not_loaded() -> None:
     assert "a &lt;cat&gt;" in html
 
 
-@pytest.mark.parametrize("address", ["javascript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "x"])
+@pytest.mark.parametrize(
+    "address", ["javascript:alert(1)", "data:text/html,x", "vbscript:x", "file:///etc/passwd", "x"]
+)
 def test_a_link_to_anything_but_the_web_or_mail_stays_text(address: str) -> None:
     assert "<a" not in answer_html(f"[here]({address})")
 

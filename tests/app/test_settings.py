@@ -9,8 +9,8 @@ import pytest
 from app.settings import Settings, is_loopback, parse, read_logins
 
 FLAGS = (
-    "--host", "--port", "--share", "--auth", "--admin", "--model", "--template", "--dtype", "--device", "--database-url",
-    "--worker-url", "--worker-token",
+    "--host", "--port", "--share", "--auth", "--admin", "--model", "--template", "--dtype", "--device",
+    "--database-url", "--worker-url", "--worker-token",
 )  # fmt: skip
 
 
@@ -90,7 +90,9 @@ def test_passwords_and_tokens_are_never_printed() -> None:
 
 
 @pytest.mark.parametrize("argv", [["--host", "0.0.0.0"], ["--share"], ["--host", "192.168.0.2"]])
-def test_a_page_that_strangers_can_reach_warns_what_they_could_do_unless_they_must_sign_in(argv: list[str]) -> None:
+def test_a_page_that_strangers_can_reach_warns_what_they_could_do_unless_they_must_sign_in(
+    argv: list[str],
+) -> None:
     warning = parse(argv, {}).warning()
     assert warning is not None
     for word in ("WARNING", "memory", "disk", "--auth"):
@@ -100,7 +102,14 @@ def test_a_page_that_strangers_can_reach_warns_what_they_could_do_unless_they_mu
 
 @pytest.mark.parametrize(
     ("host", "local"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("gpu", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("gpu", False),
+    ],
 )
 def test_a_loopback_address_is_told_from_others(host: str, local: bool) -> None:
     assert is_loopback(host) is local

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 15, 0, 30, tzinfo=timezone(timedelta(hours=2)))
     ],
 )
 def test_days_are_counted_where_the_person_is(before: timedelta, name: str) -> None:
-    assert day_name((NOW - before).astimezone(timezone.utc), NOW) == name
+    assert day_name((NOW - before).astimezone(UTC), NOW) == name
 
 
 def test_conversations_stand_under_their_day_and_titles_are_escaped() -> None:

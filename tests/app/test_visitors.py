@@ -18,7 +18,9 @@ from app.visitors import COOKIE, VisitorCookie, owner_of
 
 
 def _client(base_url: str = "http://127.0.0.1") -> TestClient:
-    app = Starlette(routes=[Route("/", lambda request: PlainTextResponse(str(owner_of(None, request.cookies))))])
+    app = Starlette(
+        routes=[Route("/", lambda request: PlainTextResponse(str(owner_of(None, request.cookies))))]
+    )
     return TestClient(VisitorCookie(app), base_url=base_url)
 
 
@@ -57,7 +59,12 @@ def test_two_browsers_are_two_owners() -> None:
 def test_every_answer_forbids_what_comes_from_elsewhere() -> None:
     headers = _client().get("/").headers
     policy = headers["content-security-policy"]
-    for part in ("default-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'", "object-src 'none'"):
+    for part in (
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "object-src 'none'",
+    ):
         assert part in policy
     assert "http:" not in policy and "https:" not in policy and "*" not in policy
     assert headers["x-content-type-options"] == "nosniff"

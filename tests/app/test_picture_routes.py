@@ -1,0 +1,114 @@
+"""The doors for pictures: in with limits, out to the owner alone."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from app.chat_tab import EXAMPLES
+from app.picture_routes import PictureRoutes, TicketRefused, Tickets
+from conversations.messages import ImageRef
+from conversations.store import ConversationStore
+
+ANN, BOB = "visitor:ann", "visitor:bob"
+
+
+@pytest.fixture
+def tickets() -> Tickets:
+    return Tickets()
+
+
+@pytest.fixture
+def client(store: ConversationStore, tickets: Tickets) -> TestClient:
+    def owner(request: Request) -> str | None:
+        return request.headers.get("x-owner")
+
+    return TestClient(Starlette(routes=PictureRoutes(store, tickets, owner, EXAMPLES).routes()))
+
+
+def png(size: tuple[int, int] = (640, 480)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "green").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def post(client: TestClient, data: bytes, owner: str | None = ANN):
+    return client.post("/pictures", content=data, headers={"x-owner": owner} if owner else {})
+
+
+def test_a_picture_that_is_sent_in_gets_a_ticket_for_its_owner(client: TestClient, tickets: Tickets) -> None:
+    told = post(client, png()).json()
+    assert tickets.read(ANN, told["ticket"]) == ImageRef(told["sha256"], 640, 480)
+    with pytest.raises(TicketRefused):
+        tickets.read(BOB, told["ticket"])
+    with pytest.raises(TicketRefused):
+        Tickets().read(ANN, told["ticket"])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"not a picture", png()[:60], b"<svg xmlns='http://www.w3.org/2000/svg'/>"]
+)
+def test_what_is_no_picture_is_refused_in_a_sentence(client: TestClient, data: bytes) -> None:
+    answer = post(client, data)
+    assert answer.status_code == 400 and answer.json()["error"].endswith(".")
+
+
+def test_too_many_bytes_are_refused_before_they_are_all_read(
+    client: TestClient, store: ConversationStore
+) -> None:
+    read = 0
+
+    def endless():
+        nonlocal read
+        while read < 200_000_000:
+            read += 1_000_000
+            yield b"x" * 1_000_000
+
+    answer = client.post("/pictures", content=endless(), headers={"x-owner": ANN})
+    assert answer.status_code == 413 and "15 MB" in answer.json()["error"]
+
+
+def test_a_picture_leaves_only_to_whoever_has_it_in_a_conversation(client, store: ConversationStore) -> None:
+    told = post(client, png()).json()
+    addresses = [f"/pictures/{told['sha256']}", f"/pictures/{told['sha256']}/thumb"]
+    for address in addresses:  # not even to its sender before it was asked about
+        assert client.get(address, headers={"x-owner": ANN}).status_code == 404
+    conversation = store.create(ANN)
+    store.add_question(ANN, conversation.id, "?", [ImageRef(told["sha256"], 640, 480)])
+    for address in addresses:
+        mine = client.get(address, headers={"x-owner": ANN})
+        assert mine.status_code == 200 and mine.headers["cache-control"].startswith("private")
+        assert Image.open(io.BytesIO(mine.content)).width == (320 if address.endswith("thumb") else 640)
+        assert client.get(address, headers={"x-owner": BOB}).status_code == 404
+        assert client.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["..%2f..%2fetc%2fpasswd", "0" * 64, "x", "%00", "A" * 64])
+def test_an_address_that_names_no_picture_is_not_found(client: TestClient, name: str) -> None:
+    assert client.get(f"/pictures/{name}", headers={"x-owner": ANN}).status_code == 404
+
+
+def test_without_an_owner_nothing_goes_in_or_out(client: TestClient) -> None:
+    assert post(client, png(), None).status_code == 401
+    assert client.get("/examples/scene-1.png").status_code == 404
+
+
+def test_examples_are_served_by_name_and_nothing_beside_them(client: TestClient) -> None:
+    for path in Path(EXAMPLES).glob("*.png"):
+        assert client.get(f"/examples/{path.name}", headers={"x-owner": ANN}).status_code == 200
+    for name in ("examples.json", "..%2fstyle.css", "nothing.png"):
+        assert client.get(f"/examples/{name}", headers={"x-owner": ANN}).status_code == 404
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_a_ticket_by_chance(text: str) -> None:
+    with pytest.raises(TicketRefused):
+        Tickets().read(ANN, text)

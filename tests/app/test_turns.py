@@ -1,0 +1,331 @@
+"""One turn, from an order to rows in the log, with a worker that says what it is told."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from app.answering import Update
+from app.turns import Ask, Choices, Edit, Retry, Turns, messages_of
+from app.worker_client import (
+    ContextTooLong,
+    Finished,
+    Heartbeat,
+    Phase,
+    Piece,
+    WorkerDied,
+    WorkerLoading,
+    WorkerOutOfMemory,
+    WorkerUnreachable,
+)
+from app.worker_status import WorkerStatus
+from conversations.errors import AlreadyAnswered, AnswerRunning, InvalidText, NotFound
+from conversations.messages import ImageRef
+from conversations.store import ConversationStore
+from tests.app.scripted_worker import A_WHOLE_ANSWER, READY, ScriptedWorker
+
+ANN, BOB = "user:ann", "user:bob"
+
+
+def ask(text: str = "What is it?", conversation_id: str | None = None, key: str = "k1", pictures=()) -> Ask:
+    return Ask(conversation_id, text, tuple(pictures), key)
+
+
+def run(turns: Turns, order, choices: Choices | None = None, owner: str = ANN) -> list[Update]:
+    return list(turns.run(owner, order, choices or Choices()))
+
+
+def test_a_question_is_in_the_log_before_it_is_asked(turns: Turns, store: ConversationStore, worker) -> None:
+    updates = turns.run(ANN, ask(), Choices())
+    first = next(updates)
+    question, answer = store.load(ANN, first.conversation_id).shown
+    assert (question.text, answer.answer.finish_reason) == ("What is it?", "running")
+    assert worker.asked == []
+    list(updates)
+
+
+def test_phases_are_told_in_words_and_then_the_text_grows(
+    turns: Turns, store: ConversationStore, worker
+) -> None:
+    worker.lines = [(Phase("queued", 2), *A_WHOLE_ANSWER)]
+    updates = run(turns, ask())
+    assert [each.phase for each in updates if each.phase] == [
+        "Sending", "Queued at position 2", "Reading the picture", "Answering",
+    ]  # fmt: skip
+    texts = [each.text for each in updates]
+    assert texts[-1] == "A red circle." and sorted(texts, key=len) == texts
+    assert updates[-1].ended == "stop" and all(each.ended is None for each in updates[:-1])
+
+
+def test_the_end_is_logged_with_settings_counts_and_times(turns: Turns, store: ConversationStore) -> None:
+    choices = Choices("", "Be brief.", 0.5, 0.9, 77, 42)
+    last = run(turns, ask(), choices)[-1]
+    answer = store.load(ANN, last.conversation_id).shown[-1]
+    details = answer.answer
+    assert answer.text == "A red circle."
+    assert (details.model, details.template, details.system_prompt) == ("scripted", "llava_v0", "Be brief.")
+    assert (details.temperature, details.top_p, details.max_new_tokens, details.seed) == (0.5, 0.9, 77, 42)
+    assert (details.finish_reason, details.num_prompt_tokens, details.num_completion_tokens) == (
+        "stop",
+        40,
+        5,
+    )
+    assert 0 <= details.first_token_ms <= details.duration_ms
+
+
+def test_a_seed_is_drawn_and_logged_where_none_was_chosen(
+    turns: Turns, store: ConversationStore, worker
+) -> None:
+    last = run(turns, ask())[-1]
+    seed = store.load(ANN, last.conversation_id).shown[-1].answer.seed
+    assert seed is not None and worker.asked[0].seed == seed
+
+
+def test_a_follow_up_is_asked_with_what_the_log_holds(turns: Turns, worker, picture: ImageRef) -> None:
+    first = run(turns, ask(pictures=[picture]))[-1]
+    run(turns, ask("And its size?", first.conversation_id, "k2"))
+    asked = worker.asked[1].messages
+    assert [each.role for each in asked] == ["user", "assistant", "user"]
+    assert [each.text for each in asked] == ["What is it?", "A red circle.", "And its size?"]
+    assert [each.sha256 for each in asked[0].images] == [picture.sha256]
+
+
+def test_retry_is_a_second_version_and_edit_a_second_question(
+    turns: Turns, store, worker, picture: ImageRef
+) -> None:
+    first = run(turns, ask(pictures=[picture]))[-1]
+    second = run(turns, Retry(first.question_id, "k2"))[-1]
+    assert (second.question_id, second.conversation_id) == (first.question_id, first.conversation_id)
+    assert store.turn(ANN, second.answer_id).num_versions == 2
+    edited = run(turns, Edit(first.question_id, "What colour?", "k3"))[-1]
+    question = store.turn(ANN, edited.question_id)
+    assert (question.text, question.num_versions, question.images[0].sha256) == (
+        "What colour?",
+        2,
+        picture.sha256,
+    )
+    assert len(worker.asked[-1].messages) == 1
+
+
+def test_stop_ends_the_answer_and_closes_the_stream(turns: Turns, store: ConversationStore, worker) -> None:
+    worker.lines = [(Piece("One"), *(Heartbeat() for _ in range(100_000)), Piece("two"), Finished("stop"))]
+    updates = turns.run(ANN, ask(), Choices())
+    while not (update := next(updates)).text:
+        pass
+    assert turns.stop(ANN, update.conversation_id)
+    last = list(updates)[-1]
+    assert (last.ended, last.text) == ("stopped", "One")
+    assert store.load(ANN, update.conversation_id).shown[-1].answer.finish_reason == "stopped"
+    assert worker.num_closed == 1
+    assert not turns.stop(ANN, update.conversation_id)
+
+
+def test_a_reader_who_leaves_stops_the_answer_and_what_had_come_is_kept(turns: Turns, store, worker) -> None:
+    worker.lines = [(Piece("Half an"), Heartbeat(), Piece(" answer"), Finished("stop"))]
+    updates = turns.run(ANN, ask(), Choices())
+    while not (update := next(updates)).text:
+        pass
+    updates.close()
+    answer = store.load(ANN, update.conversation_id).shown[-1]
+    assert (answer.text, answer.answer.finish_reason) == ("Half an", "stopped")
+    assert answer.answer.error.startswith("page_left: ")
+    assert worker.num_closed == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (WorkerDied("http://w", "reset"), "died", "ended while it was answering"),
+        (WorkerUnreachable("http://w", "refused"), "unreachable", "cannot be reached"),
+        (WorkerOutOfMemory(507, "out_of_memory", "no"), "out_of_memory", "ran out of memory"),
+        (WorkerLoading(503, "loading", "x", {"fraction": 0.4}), "loading", "40%"),
+    ],
+)
+def test_a_worker_that_fails_leaves_text_and_reason(
+    turns: Turns, store, worker, error, code: str, said: str
+) -> None:
+    worker.lines = [(Piece("Begun"), error)]
+    last = run(turns, ask())[-1]
+    answer = store.load(ANN, last.conversation_id).shown[-1]
+    assert (answer.text, answer.answer.finish_reason, last.ended) == ("Begun", "failed", "failed")
+    assert answer.answer.error.startswith(f"{code}: ") and said in answer.answer.error
+
+
+def test_a_fault_that_nobody_foresaw_is_told_and_logged_too(turns: Turns, store, worker, caplog) -> None:
+    worker.lines = [(Piece("Begun"), ZeroDivisionError("oops"))]
+    last = run(turns, ask())[-1]
+    answer = store.load(ANN, last.conversation_id).shown[-1]
+    assert (answer.text, answer.answer.finish_reason) == ("Begun", "failed")
+    assert answer.answer.error.startswith("internal: ") and "ZeroDivisionError" in caplog.text
+
+
+def test_a_stream_without_an_end_is_no_whole_answer(turns: Turns, store, worker) -> None:
+    worker.lines = [(Piece("Begun"),)]
+    assert run(turns, ask())[-1].ended == "failed"
+
+
+def test_failed_and_empty_answers_are_not_asked_along(turns: Turns, worker) -> None:
+    worker.lines = [(WorkerDied("http://w", "reset"),), A_WHOLE_ANSWER]
+    first = run(turns, ask("lost"))[-1]
+    run(turns, ask("found", first.conversation_id, "k2"))
+    assert [each.text for each in worker.asked[1].messages] == ["found"]
+
+
+def _too_long(tokens: int) -> ContextTooLong:
+    return ContextTooLong(
+        400, "context_length_exceeded", "no", {"prompt_tokens": tokens, "context_tokens": 100}
+    )
+
+
+def test_a_message_too_long_by_itself_is_told_with_both_numbers(turns: Turns, store, worker) -> None:
+    worker.lines = [(_too_long(25_000),)]
+    last = run(turns, ask("word " * 20_000))[-1]
+    error = store.load(ANN, last.conversation_id).shown[-1].answer.error
+    assert error.startswith("message_too_long: ") and "25,000" in error and "100" in error
+
+
+def test_a_conversation_too_long_fails_unless_the_oldest_turns_may_go(turns: Turns, store, worker) -> None:
+    first = run(turns, ask("one"))[-1]
+    conversation = first.conversation_id
+    run(turns, ask("two", conversation, "k2"))
+    worker.lines = [(_too_long(140),), (_too_long(140),), (_too_long(120),), A_WHOLE_ANSWER]
+    failed = run(turns, ask("three", conversation, "k3"))[-1]
+    assert store.load(ANN, conversation).shown[-1].answer.error.startswith("context_length_exceeded: ")
+    last = run(turns, Retry(failed.question_id, "k4"), Choices(drop_oldest=True))[-1]
+    assert (last.ended, last.note) == ("stop", "The oldest 4 turns were left out to make room.")
+    assert [len(each.messages) for each in worker.asked[-3:]] == [5, 3, 1]
+    assert [each.text for each in worker.asked[-1].messages] == ["three"]
+
+
+def test_the_same_request_twice_is_one_turn(turns: Turns, store: ConversationStore) -> None:
+    first = run(turns, ask())[-1]
+    with pytest.raises(AlreadyAnswered):
+        run(turns, ask())
+    with pytest.raises(AlreadyAnswered):
+        run(turns, ask(conversation_id=first.conversation_id))
+    assert len(store.recent(ANN)) == 1
+    assert len(store.load(ANN, first.conversation_id).shown) == 2
+
+
+def test_a_second_question_while_one_is_answered_is_refused_and_nothing_is_logged(
+    turns: Turns, store
+) -> None:
+    updates = turns.run(ANN, ask(), Choices())
+    conversation = next(updates).conversation_id
+    with pytest.raises(AnswerRunning):
+        run(turns, ask("me too", conversation, "k2"))
+    with pytest.raises(AnswerRunning):
+        run(turns, ask())  # the very same, sent twice at once
+    list(updates)
+    assert [each.text for each in store.load(ANN, conversation).shown] == ["What is it?", "A red circle."]
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t ", "a\0b"])
+def test_nothing_and_nul_are_refused_before_anything_is_logged(
+    turns: Turns, store, worker, text: str
+) -> None:
+    with pytest.raises(InvalidText):
+        run(turns, ask(text))
+    assert store.recent(ANN) == [] and worker.asked == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -1.0}, {"temperature": 3.0}, {"top_p": 0.0}, {"max_new_tokens": 0}, {"max_new_tokens": 10**9},
+     {"seed": -1}, {"seed": 2**63}, {"system_prompt": "a\0"}, {"temperature": float("nan")}],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused_before_anything_is_logged(
+    turns: Turns, store, wrong: dict
+) -> None:
+    with pytest.raises(InvalidText):
+        run(turns, ask(), replace(Choices(), **wrong))
+    assert store.recent(ANN) == []
+
+
+def test_another_owner_can_neither_go_on_nor_retry_nor_edit_nor_stop(turns: Turns) -> None:
+    first = run(turns, ask())[-1]
+    for order in (
+        ask("mine", first.conversation_id, "b1"),
+        Retry(first.question_id, "b2"),
+        Edit(first.question_id, "x", "b3"),
+    ):
+        with pytest.raises(NotFound):
+            run(turns, order, owner=BOB)
+    with pytest.raises(NotFound):
+        turns.stop(BOB, first.conversation_id)
+
+
+def test_an_answer_cannot_be_edited_into_a_question(turns: Turns) -> None:
+    first = run(turns, ask())[-1]
+    with pytest.raises(NotFound):
+        run(turns, Edit(first.answer_id, "forged", "k2"))
+    with pytest.raises(NotFound):
+        run(turns, Retry(first.answer_id, "k3"))
+
+
+def test_while_the_worker_starts_the_page_says_so_and_then_asks(store: ConversationStore, worker) -> None:
+    states = [WorkerStatus("The model is loading, 40%", waits=True, fraction=0.4)] * 3
+    turns = Turns(store, worker, lambda: states.pop() if states else READY, seconds_between_updates=0.0)
+    updates = run(turns, ask())
+    assert "The model is loading, 40%" in [each.phase for each in updates]
+    assert updates[-1].ended == "stop"
+
+
+def test_waiting_for_the_worker_has_an_end_and_can_be_stopped(store: ConversationStore, worker) -> None:
+    waiting = WorkerStatus("The model is restarting in 4 s", waits=True)
+    worker.lines = [(WorkerUnreachable("http://w", "refused"),)]
+    turns = Turns(store, worker, lambda: waiting, seconds_to_wait=0.3)
+    assert run(turns, ask())[-1].ended == "failed"
+    turns = Turns(store, worker, lambda: waiting, seconds_to_wait=30)
+    updates = turns.run(ANN, ask(key="k2"), Choices())
+    conversation = next(updates).conversation_id
+    turns.stop(ANN, conversation)
+    assert list(updates)[-1].ended == "stopped"
+
+
+def test_pieces_are_joined_to_a_dozen_updates_a_second(
+    store: ConversationStore, worker: ScriptedWorker
+) -> None:
+    def quickly():
+        for _ in range(300):
+            time.sleep(0.001)
+            yield Piece("x")
+        yield Finished("length")
+
+    worker.lines = [quickly()]  # type: ignore[list-item]
+    began = time.monotonic()
+    updates = run(Turns(store, worker, lambda: READY), ask())
+    elapsed = time.monotonic() - began
+    assert len(updates) <= 4 + elapsed / 0.08
+    assert updates[-1].text == "x" * 300
+
+
+def test_a_partial_answer_is_saved_while_it_is_written(store: ConversationStore, worker, monkeypatch) -> None:
+    monkeypatch.setattr("app.answering.SECONDS_BETWEEN_SAVES", 0.0)
+    worker.lines = [(Piece("Half"), Heartbeat(), Heartbeat(), Piece(" whole"), Finished("stop"))]
+    turns = Turns(store, worker, lambda: READY, seconds_between_updates=0.0)
+    seen = set()
+    for update in turns.run(ANN, ask(), Choices()):
+        seen.add(store.load(ANN, update.conversation_id).shown[-1].text)
+    assert "Half" in seen
+
+
+def test_a_conversation_deleted_in_mid_answer_ends_quietly(turns: Turns, store, worker) -> None:
+    updates = turns.run(ANN, ask(), Choices())
+    conversation = next(updates).conversation_id
+    store.delete(ANN, conversation)
+    assert list(updates)[-1].ended is not None
+
+
+def test_a_question_that_was_never_asked_is_an_earlier_version_of_the_next(
+    turns: Turns, store, worker
+) -> None:
+    conversation = store.create(ANN).id
+    lost = store.add_question(ANN, conversation, "lost in a crash")
+    run(turns, ask("next", conversation, "k9"))
+    assert [each.text for each in worker.asked[0].messages] == ["next"]
+    question = store.load(ANN, conversation).shown[0]
+    assert (question.text, question.num_versions) == ("next", 2)
+    assert messages_of((lost,))[0].text == "lost in a crash"
