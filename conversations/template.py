@@ -35,9 +35,8 @@ def plain_text(text: str) -> str:
 
         three hashes or more    `###`      -> `# # #`
         a role header           `Human:`   -> `Human :`      (also Assistant, USER, ASSISTANT)
-        a special token         `<image>`  -> `< image>`     (also s, unk, pad, im_start, im_end, im_patch,
-        Image,
-                                                             each with or without a slash)
+        a special token         `<image>`  -> `< image>`     (also s, unk, pad, im_start, im_end, im_patch and
+                                                             Image, each with or without a slash)
         a hash at the very end  `C#`       -> `C# `          (a template's `###` may follow)
 
     One thing is replaced: half of a surrogate pair, which is no character and no tokenizer takes, becomes
@@ -102,7 +101,8 @@ class Template:
 
         `system=None` means the template's own. `open_turn=True` ends with the assistant's role header, ready
         to be answered. Space around a message's texts is dropped; pictures in an assistant's message are left
-        out.
+        out. A question without anything is the bare header, without the separator after it, as the reference
+        writes it; with the mmtag templates that is also one that holds nothing but pictures.
         """
         own = system is None or system == self.system
         system_text = self.system if system is None or own else plain_text(system.strip())
@@ -132,6 +132,9 @@ class Template:
             yield TextSegment(f"{self.assistant_role}:")
 
     def _user(self, pieces: Sequence[Segment]) -> Iterator[Segment]:
+        if not pieces:
+            yield TextSegment(f"{self.user_role}:")
+            return
         yield TextSegment(f"{self.user_role}: ")
         yield from pieces
         yield TextSegment("###" if self.layout == "hashes" else " ")

@@ -7,6 +7,7 @@ own keys in config.json (see checkpoint_config.py). Pickled weights are never op
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.llava.configuration_llava import LlavaConfig
 from transformers.utils.logging import disable_progress_bar
 
+from conversations.messages import ImageRef, Message
 from conversations.template import Template
 
 from .checkpoint_config import (
+    FOREIGN_FAULTS,
     CheckpointError,
     CheckpointFormatError,
     CheckpointNotFound,
@@ -30,8 +33,10 @@ from .checkpoint_config import (
     read_config,
     transformers_config,
 )
+from .device import choose_device, choose_dtype
 from .llava import Llava
 from .pixels import PixelConfig
+from .prompt import MissingToken, render
 
 __all__ = [
     "CheckpointError",
@@ -44,7 +49,6 @@ __all__ = [
     "save",
 ]
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OnProgress = Callable[[float], None]
 
 
@@ -65,18 +69,43 @@ class LoadedModel:
 
 
 def save(folder: Path, model: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Write weights, config and tokenizer. Raises CheckpointError where the config lacks a key of ours."""
+    """Write weights, config and tokenizer; other files in the folder stay.
+
+    A crash on the way leaves the old checkpoint or one without config.json, which `load` refuses: never one that
+    loads wrongly. Raises CheckpointError where the config lacks a key of ours.
+    """
     config = model.config.to_dict()
     own_keys(folder / "config.json", config, template=None)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    if config["projector_type"] == "mlp2x_gelu":
-        # Other programs choose their class by this name, and theirs reads the MLP.
-        path = folder / "config.json"
-        written = json.loads(path.read_text(encoding="utf-8"))
-        written["architectures"] = ["LlavaForConditionalGeneration"]
-        path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
+        written = Path(beside)
+        model.save_pretrained(written)
+        tokenizer.save_pretrained(written)
+        if config["projector_type"] == "mlp2x_gelu":
+            # Other programs choose their class by this name, and theirs reads the MLP.
+            path = written / "config.json"
+            values = json.loads(path.read_text(encoding="utf-8"))
+            values["architectures"] = ["LlavaForConditionalGeneration"]
+            path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        _put_in_place(written, folder)
+
+
+def _put_in_place(written: Path, folder: Path) -> None:
+    """Rename file by file; config.json, without which a folder is no checkpoint, goes first and comes last."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").unlink(missing_ok=True)
+    # What an older checkpoint left would be read with the new files: shards, index, words added to the vocabulary.
+    for pattern in (
+        "model*.safetensors",
+        "*.safetensors.index.json",
+        "added_tokens.json",
+        "*_tokens_map.json",
+    ):
+        for old in folder.glob(pattern):
+            old.unlink()
+    for path in sorted(written.iterdir(), key=lambda path: path.name == "config.json"):
+        path.replace(folder / path.name)
 
 
 def load(
@@ -89,16 +118,20 @@ def load(
 ) -> LoadedModel:
     """Read a checkpoint folder. `template` overrides the one that the config names. `on_progress` gets 0..1.
 
+    `dtype` "auto" is float32 on a CPU or Apple's GPU, on other GPUs bfloat16 where they compute in it, else float16.
     Raises CheckpointError.
     """
     report = on_progress or (lambda fraction: None)
     report(0.0)
-    torch_device, torch_dtype = _device(device), _dtype(dtype)
+    torch_device = choose_device(device)
+    torch_dtype = choose_dtype(dtype, torch_device)
     values = read_config(folder)
     chosen_template, pixels = own_keys(folder / "config.json", values, template)
     tokenizer = _load_tokenizer(folder)
     config = transformers_config(folder / "config.json", values)
     _check_vocabulary(folder, tokenizer, config)
+    image_wrap = ("<im_start>", "<im_end>") if values.get("mm_use_im_start_end") else None
+    _check_template(folder, tokenizer, chosen_template, image_wrap)
     report(0.05)
     state = _read_tensors(folder, torch_dtype, lambda fraction: report(0.05 + 0.85 * fraction))
     model = _build(folder, config, state, torch_dtype)
@@ -106,8 +139,8 @@ def load(
         model.to(torch_device)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
-            f"{folder} does not fit into the memory of {torch_device} as {dtype}; choose --dtype bfloat16, "
-            "a smaller model or --device cpu."
+            f"{folder} does not fit into the memory of {torch_device} as {torch_dtype}; choose --dtype "
+            "bfloat16, a smaller model or --device cpu."
         ) from error
     report(1.0)
     return LoadedModel(
@@ -120,7 +153,7 @@ def load(
         context_tokens=int(model.config.text_config.max_position_embeddings),
         about=str(values.get("about", "")),
         pixels=pixels,
-        image_wrap=("<im_start>", "<im_end>") if values.get("mm_use_im_start_end") else None,
+        image_wrap=image_wrap,
     )
 
 
@@ -151,7 +184,10 @@ def _make_marks_special(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerFast, config: LlavaConfig) -> None:
-    """Every id that a prompt can hold must have an embedding; else the first such prompt would fail oddly."""
+    """Every id that a prompt can hold must have an embedding, and no text may spell the image token's.
+
+    Else the first such prompt would fail oddly.
+    """
     rows = config.text_config.vocab_size
     if len(tokenizer) > rows:
         raise CheckpointFormatError(
@@ -163,6 +199,39 @@ def _check_vocabulary(folder: Path, tokenizer: PreTrainedTokenizerFast, config: 
             f"{folder / 'config.json'} says image_token_index {config.image_token_id}, but ids go from 0 "
             f"to {rows - 1}; set it to the id of the image token."
         )
+    image_token = tokenizer.added_tokens_decoder.get(config.image_token_id)
+    taken = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+    if image_token is None or config.image_token_id in taken:
+        raise CheckpointFormatError(
+            f"{folder / 'config.json'} says image_token_index {config.image_token_id}, but in its tokenizer that is "
+            f"{tokenizer.convert_ids_to_tokens(config.image_token_id)!r}; set it to the id of an added token that "
+            "stands for nothing else, such as <image>."
+        )
+    tokenizer.backend_tokenizer.add_special_tokens(
+        [AddedToken(image_token.content, special=True, normalized=False)]
+    )
+
+
+def _check_template(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    template: Template,
+    image_wrap: tuple[str, str] | None,
+) -> None:
+    """Render a picture, a question and an answer once: a mark that the tokenizer lacks is found now."""
+    messages = [Message("user", (ImageRef("0" * 64), "What is it?")), Message("assistant", ("A cat.",))]
+    try:
+        render(
+            template,
+            messages,
+            tokenizer,
+            num_patches=1,
+            image_token_id=0,
+            open_turn=False,
+            image_wrap=image_wrap,
+        )
+    except MissingToken as error:
+        raise CheckpointFormatError(f"{folder} does not fit the template {template.name}: {error}") from error
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -218,7 +287,7 @@ def _build(folder: Path, config: LlavaConfig, state: dict[str, torch.Tensor], dt
         model, info = Llava.from_pretrained(
             None, config=config, state_dict=state, dtype=dtype, output_loading_info=True
         )
-    except (RuntimeError, ValueError, TypeError) as error:
+    except FOREIGN_FAULTS as error:
         raise CheckpointFormatError(f"The weights in {folder} do not fit its config.json: {error}") from error
     # Rotary tables and position numbers are computed, whatever an old file says.
     left_over = [key for key in info["unexpected_keys"] if not key.endswith(("inv_freq", "position_ids"))]
@@ -229,25 +298,3 @@ def _build(folder: Path, config: LlavaConfig, state: dict[str, torch.Tensor], dt
                 f"{min(keys)}; copy the weights again or correct the config (projector_type above all)."
             )
     return model.eval()
-
-
-def _dtype(name: str) -> torch.dtype:
-    if name not in DTYPES:
-        raise DeviceError(f"There is no number format {name!r}; choose one of: {', '.join(DTYPES)}.")
-    return DTYPES[name]
-
-
-def _device(name: str) -> torch.device:
-    """ "auto" is the first of cuda, mps and cpu that there is; "cuda:1" names one of several."""
-    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
-    if name == "auto":
-        name = next(kind for kind, count in counts.items() if count)
-    kind, _, index = name.partition(":")
-    if kind not in counts:
-        raise DeviceError(f"There is no device {name!r}; choose auto, cuda, mps or cpu.")
-    if not (index or "0").isdecimal() or int(index or 0) >= counts[kind]:
-        raise DeviceError(
-            f"This machine has {counts[kind]} usable {kind} devices, and {name!r} is none of them; "
-            "start with --device cpu."
-        )
-    return torch.device(name)

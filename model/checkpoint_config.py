@@ -23,6 +23,34 @@ from conversations.template import TEMPLATES, Template
 from .pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
 from .projector import PROJECTOR_TYPES
 
+_DROPPED = frozenset(
+    [
+        "attn_implementation", "_attn_implementation", "_attn_implementation_internal",
+        "_attn_implementation_autoset", "experts_implementation", "_experts_implementation",
+        "_experts_implementation_internal", "fusion_config", "use_kernels", "kernel_config", "transformers_weights",
+        "name_or_path", "_name_or_path", "_commit_hash", "trust_remote_code",
+    ]
+)  # fmt: skip
+"""Hints on how to compute fast or where files once lay. Answers are the same without them; with them a checkpoint
+could have code fetched ("kernels-community/...") or another file read."""
+
+_REFUSED = {
+    "auto_map": "names code that came with the checkpoint, and such code is never run; choose a checkpoint of "
+    "the plain LLaVA layout, or remove the key if it is one",
+    "quantization_config": "says that the weights are quantised, which cannot be read; choose the same "
+    "checkpoint in full precision",
+    "compression_config": "says that the weights are compressed, which cannot be read; choose the same "
+    "checkpoint in full precision",
+    "per_layer_config": "gives single layers a shape of their own, which cannot be read; choose another checkpoint",
+}
+_DTYPES = ("float32", "bfloat16", "float16", "auto")
+
+FOREIGN_FAULTS = (
+    StrictDataclassError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+    ImportError,
+)  # fmt: skip
+"""What transformers raises, from its depths, at a config whose values it cannot use."""
+
 
 class CheckpointError(Exception):
     """A checkpoint cannot be read or written. The message names the file, the fault and the remedy."""
@@ -45,7 +73,10 @@ class DeviceError(CheckpointError):
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What config.json holds, once it is sure that it describes a LLaVA in the transformers layout."""
+    """What config.json holds, once it is sure that it describes a LLaVA in the transformers layout.
+
+    Without the keys by which a config could have code or other files fetched, at every level of it.
+    """
     path = folder / "config.json"
     if not folder.is_dir():
         raise CheckpointNotFound(f"There is no folder {folder}; give the path of a checkpoint folder.")
@@ -55,7 +86,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also wrong UTF-8, and numbers of thousands of digits
         raise CheckpointFormatError(f"{path} is not JSON ({error}); copy the checkpoint again.") from error
     if not isinstance(values, dict):
         raise CheckpointFormatError(
@@ -76,7 +107,26 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UnsupportedCheckpoint(
             f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
         )
-    return values
+    return _without_orders(path, values)
+
+
+def _without_orders(path: Path, values: dict[str, Any], where: str = "") -> dict[str, Any]:
+    """`values` without what would make transformers fetch or run something. `where` is the place, like "a.b."."""
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in _REFUSED and value:
+            raise UnsupportedCheckpoint(f"{path} holds {where}{key}, which {_REFUSED[key]}.")
+        if key in ("dtype", "torch_dtype"):
+            # Which format to compute in is --dtype's to say; an unknown one means weights that we cannot read.
+            if value is not None and str(value).removeprefix("torch.") not in _DTYPES:
+                raise CheckpointFormatError(
+                    f"{path} says {where}{key} {value!r}; expected one of: {', '.join(_DTYPES)}. Remove the key "
+                    "if the weights are of one of these: the format to compute in is chosen by --dtype."
+                )
+        elif key not in _DROPPED and key not in _REFUSED:
+            nested = isinstance(value, dict)
+            kept[key] = _without_orders(path, value, f"{where}{key}.") if nested else value
+    return kept
 
 
 def own_keys(path: Path, values: dict[str, Any], template: str | None) -> tuple[Template, PixelConfig]:
@@ -118,8 +168,47 @@ def _pixels(values: dict[str, Any]) -> PixelConfig:
 
 
 def transformers_config(path: Path, values: dict[str, Any]) -> LlavaConfig:
-    """config.json as transformers' own config, our keys included."""
+    """config.json as transformers' own config, our keys included; checked for what would fail only when asked."""
     try:
-        return LlavaConfig.from_dict(values)
-    except (StrictDataclassError, ValueError, TypeError, KeyError) as error:
+        config = LlavaConfig.from_dict(values)
+    except FOREIGN_FAULTS as error:
         raise CheckpointFormatError(f"{path} holds a value that cannot be used: {error}") from error
+    vision, text = config.vision_config, config.text_config
+    for part, sizes, keys in (
+        ("vision_config", vision, ("image_size", "patch_size", "num_hidden_layers", "num_attention_heads")),
+        ("text_config", text, ("vocab_size", "num_hidden_layers", "max_position_embeddings")),
+    ):
+        for key in keys:
+            value = getattr(sizes, key, None)  # a text part of an odd kind may name it otherwise
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise CheckpointFormatError(
+                    f"{path}: {part}.{key} is {value!r}; it must be a whole number above 0."
+                )
+    if vision.patch_size > vision.image_size:
+        raise CheckpointFormatError(
+            f"{path}: vision_config.patch_size is {vision.patch_size}, more than image_size, "
+            f"{vision.image_size}; correct the one that is wrong."
+        )
+    _check_features(path, config)
+    return config
+
+
+def _check_features(path: Path, config: LlavaConfig) -> None:
+    """The picture features must be those that the prompt has places for: the patches of one layer."""
+    strategy, layer = config.vision_feature_select_strategy, config.vision_feature_layer
+    if strategy != "default":
+        raise UnsupportedCheckpoint(
+            f"{path} says vision_feature_select_strategy {strategy!r}, which keeps the class token; only 'default' "
+            "can be used. Choose another checkpoint."
+        )
+    if not isinstance(layer, int) or isinstance(layer, bool):
+        raise UnsupportedCheckpoint(
+            f"{path} says vision_feature_layer {layer!r}; only one layer, a whole number, can be used. Choose "
+            "another checkpoint."
+        )
+    num_layers = config.vision_config.num_hidden_layers
+    if not -num_layers - 1 <= layer <= num_layers:
+        raise CheckpointFormatError(
+            f"{path} says vision_feature_layer {layer}, but layers go from {-num_layers - 1} to {num_layers}; "
+            "LLaVA's is -2."
+        )

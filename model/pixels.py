@@ -3,13 +3,15 @@
 The same steps as CLIP's own preprocessing, done with Pillow and torch alone (no torchvision). Two ways to
 make a picture square, named by `fit` in the checkpoint's config:
 
-    crop   the shortest edge is resized to `size`, then the middle is cut out           (CLIP, the paper,
-    LLaVA 1.0) pad    the picture is put in the middle of a square of the mean colour, then resized    (LLaVA
-    1.5)
+    crop   the shortest edge is resized to `size`, then the middle is cut out
+           (CLIP, the paper, LLaVA 1.0)
+    pad    the picture is put in the middle of a square of the mean colour, then resized
+           (LLaVA 1.5)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -21,6 +23,9 @@ from PIL import Image
 Fit = Literal["crop", "pad"]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # openai/CLIP, clip/clip.py
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LONGEST_EDGE = 8192
+"""Longer pictures are shrunk to this before they are padded: time and memory grow with the square of the edge."""
+BAND_PIXELS = 4_000_000
 
 
 class PixelConfigError(ValueError):
@@ -44,7 +49,7 @@ class PixelConfig:
         if self.fit not in ("crop", "pad"):
             raise PixelConfigError(f"pixels.fit is {self.fit!r}; it must be 'crop' or 'pad'.")
         for name, triple in (("mean", self.mean), ("std", self.std)):
-            if len(triple) != 3 or not all(isinstance(value, (int, float)) for value in triple):
+            if len(triple) != 3 or not all(_is_number(value) for value in triple):
                 raise PixelConfigError(
                     f"pixels.{name} is {triple!r}; it must be three numbers, red, green, blue."
                 )
@@ -80,6 +85,10 @@ class PixelConfig:
         }
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def pixel_values(images: Sequence[Image.Image], config: PixelConfig) -> torch.Tensor:
     """N pictures of any size and mode -> float32 [N, 3, size, size], normalised. N may be 0."""
     if not images:
@@ -112,9 +121,24 @@ def _cropped(picture: Image.Image, size: int) -> Image.Image:
 
 
 def _padded(picture: Image.Image, config: PixelConfig) -> Image.Image:
-    """In the middle of a square; the colour is int(mean * 255), as in LLaVA's expand2square."""
+    """In the middle of a square; the colour is int(mean * 255), as in LLaVA's expand2square.
+
+    The square of the longest edge is never made: for 30000 x 1 it would take gigabytes. Pillow resizes rows first
+    and columns then, so the rows are filled up and resized in bands, which gives the same numbers.
+    """
+    size, edge = config.size, max(picture.size)
+    if edge > LONGEST_EDGE:
+        shrunk = [max(1, round(side * LONGEST_EDGE / edge)) for side in picture.size]
+        picture, edge = picture.resize((shrunk[0], shrunk[1]), Image.Resampling.BICUBIC), LONGEST_EDGE
+    width, height = picture.size
     red, green, blue = (int(value * 255) for value in config.mean)
-    edge = max(picture.size)
-    square = Image.new("RGB", (edge, edge), (red, green, blue))
-    square.paste(picture, ((edge - picture.width) // 2, (edge - picture.height) // 2))
-    return square.resize((config.size, config.size), Image.Resampling.BICUBIC)
+    narrow = Image.new("RGB", (size, edge), (red, green, blue))
+    num_rows = max(1, BAND_PIXELS // edge)
+    for top in range(0, height, num_rows):
+        bottom = min(top + num_rows, height)
+        band = Image.new("RGB", (edge, bottom - top), (red, green, blue))
+        band.paste(picture.crop((0, top, width, bottom)), ((edge - width) // 2, 0))
+        narrow.paste(
+            band.resize((size, bottom - top), Image.Resampling.BICUBIC), (0, (edge - height) // 2 + top)
+        )
+    return narrow.resize((size, size), Image.Resampling.BICUBIC)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MissingToken(ValueError):
-    """The template needs a special token that the tokenizer does not have."""
+    """The template, or `image_wrap`, needs a special token that the tokenizer does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class _Writer:
         token_id = self.tokenizer.get_added_vocab().get(token)
         if token_id is None:
             raise MissingToken(
-                f"The template needs the special token {token}, but the tokenizer has none; choose another "
+                f"The prompt needs the special token {token}, which the tokenizer does not have; choose another "
                 "template with --template, or add the token to the tokenizer."
             )
         self.add_ids([token_id], trained, shown=token)
@@ -119,6 +119,5 @@ class _Writer:
         )
         self.input_ids.extend(encoded["input_ids"])
         for start, end in encoded["offset_mapping"]:
-            # A token may cover no character (a tokenizer's own word mark): it goes with the one that follows
-            # it.
+            # A token may cover no character (a tokenizer's own word mark): it goes with the one after it.
             self.loss_mask.append(any(trained_characters[start : max(end, start + 1)]))

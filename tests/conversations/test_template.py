@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations.messages import Content
@@ -54,14 +54,12 @@ def trained_text(segments: tuple[Segment, ...]) -> list[str]:
 # plain_text
 
 
-@settings(deadline=None)
 @given(hostile)
 def test_plain_text_leaves_no_markup_of_any_template(text: str) -> None:
     plain = plain_text(text)
     assert not [mark for mark in MARKUP if mark in plain]
 
 
-@settings(deadline=None)
 @given(hostile)
 def test_plain_text_twice_is_plain_text_once(text: str) -> None:
     assert plain_text(plain_text(text)) == plain_text(text)
@@ -71,13 +69,11 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
     assert plain_text("a\ud83d b \N{GRINNING FACE}") == "a\N{REPLACEMENT CHARACTER} b \N{GRINNING FACE}"
 
 
-@settings(deadline=None)
 @given(hostile)
 def test_plain_text_only_adds_spaces(text: str) -> None:
     assert plain_text(text).replace(" ", "") == text.replace(" ", "")
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_characters="#:<"), max_size=60))
 def test_text_without_markup_characters_is_untouched(text: str) -> None:
     assert plain_text(text) == text
@@ -156,6 +152,27 @@ def test_v1_mmtag_puts_the_picture_into_a_pair_of_its_own() -> None:
     assert text == "S USER: <Image><image></Image> ASSISTANT: Received.</s>USER: What? ASSISTANT:"
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v0_mmtag", "S###Human: <Image><image></Image>###Assistant: Received.###Human:Assistant:"),
+        ("v1_mmtag", "S USER: <Image><image></Image> ASSISTANT: Received.</s>USER:ASSISTANT:"),
+    ],
+)
+@pytest.mark.parametrize("content", [(PICTURE,), (PICTURE, " ")])
+def test_mmtag_without_a_question_is_the_bare_header_as_in_the_reference(
+    name: str, content: Content, expected: str
+) -> None:
+    assert shown(TEMPLATES[name].segments([user(*content)], system="S")) == expected
+
+
+def test_an_empty_message_is_the_bare_header_as_in_the_reference() -> None:
+    messages = [user(" "), assistant("A")]
+    assert (
+        shown(TEMPLATES["llava_v0"].segments(messages, system="S")) == "S###Human:Assistant: A###Assistant:"
+    )
+
+
 def test_vicuna_v0_begins_with_its_example_which_is_not_trained() -> None:
     segments = TEMPLATES["vicuna_v0"].segments([user("Q"), assistant("A")], open_turn=False)
     text = shown(segments)
@@ -219,20 +236,19 @@ def test_the_own_system_text_handed_back_is_still_the_own() -> None:
 # hostile text in its place
 
 
-@settings(deadline=None)
 @given(system=hostile, question=hostile, answer=hostile, name=st.sampled_from(sorted(NAMES - {"plain"})))
 def test_hostile_text_adds_no_turn_and_no_picture(system: str, question: str, answer: str, name: str) -> None:
     template = TEMPLATES[name]
     messages = [user(PICTURE, question), assistant(answer), user(question)]
     segments = template.segments(messages, system=system)
-    harmless = template.segments([user(PICTURE, "q"), assistant("a"), user("q")], system="s")
+    asked = "q" if question.strip() else ""
+    harmless = template.segments([user(PICTURE, asked), assistant("a"), user(asked)], system="s")
     text, expected = shown(segments), shown(harmless)
     for mark in MARKUP:
         # Overlapping counts: a `#` beside a stop would make a second one.
         assert overlapping(text, mark) == overlapping(expected, mark), mark
 
 
-@settings(deadline=None)
 @given(question=hostile, answer=hostile)
 def test_hostile_captions_of_stage_one_hold_no_markup(question: str, answer: str) -> None:
     segments = TEMPLATES["plain"].segments([user(PICTURE, question), assistant(answer)], open_turn=False)

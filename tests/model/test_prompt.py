@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -123,7 +123,6 @@ def test_llava_v0_trains_the_answer_and_its_stop() -> None:
 # mask
 
 
-@settings(deadline=None)
 @given(name=names, question=hostile, answer=hostile)
 def test_ids_and_mask_are_equally_long_and_pictures_are_whole(name: str, question: str, answer: str) -> None:
     messages = [
@@ -141,7 +140,6 @@ def test_ids_and_mask_are_equally_long_and_pictures_are_whole(name: str, questio
     )
 
 
-@settings(deadline=None)
 @given(
     name=names, answer=st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=0x1F6FF), max_size=20)
 )
@@ -153,7 +151,6 @@ def test_what_is_trained_spells_the_answer_and_its_stop(name: str, answer: str) 
     assert spelled.lstrip(" ") == f"{plain_text(answer.strip())}{stop}".lstrip(" ")
 
 
-@settings(deadline=None)
 @given(name=names, question=hostile)
 def test_an_open_turn_trains_nothing(name: str, question: str) -> None:
     assert not any(rendered(name, [user(PICTURE, question)]).loss_mask)
@@ -178,7 +175,6 @@ def test_a_token_that_straddles_the_border_is_trained() -> None:
 # text stays text
 
 
-@settings(deadline=None)
 @given(name=names, system=hostile, question=hostile, answer=hostile)
 def test_text_never_becomes_a_special_token(name: str, system: str, question: str, answer: str) -> None:
     messages = [user(PICTURE, question), assistant(answer), user(question)]
@@ -211,7 +207,6 @@ def test_a_template_whose_token_is_not_in_the_vocabulary_is_refused_by_name() ->
 # chat and training
 
 
-@settings(deadline=None)
 @given(name=names, question=hostile, answer=hostile)
 def test_an_open_prompt_is_how_the_finished_conversation_begins(
     name: str, question: str, answer: str
@@ -226,7 +221,6 @@ def test_an_open_prompt_is_how_the_finished_conversation_begins(
 
 
 @needs_reference
-@settings(deadline=None)
 @given(name=names, question=hostile, answer=hostile)
 def test_so_it_is_with_llamas_vocabulary(name: str, question: str, answer: str) -> None:
     options = {"num_patches": 2, "image_token_id": -200}
@@ -236,7 +230,6 @@ def test_so_it_is_with_llamas_vocabulary(name: str, question: str, answer: str) 
     assert finished.input_ids[: len(asked.input_ids)] == asked.input_ids
 
 
-@settings(deadline=None)
 @given(name=names, question=hostile, answer=hostile, follow_up=hostile)
 def test_a_follow_up_begins_with_the_conversation_so_far(
     name: str, question: str, answer: str, follow_up: str
@@ -287,7 +280,6 @@ def test_a_byte_level_vocabulary_trains_the_same_text(name: str, add_prefix_spac
 
 
 @pytest.mark.skipif(not (DEMO / "tokenizer.json").exists(), reason="the demo model has not been trained yet")
-@settings(deadline=None)
 @given(name=names, question=hostile, answer=hostile)
 def test_the_shipped_vocabulary_asks_what_it_was_taught(name: str, question: str, answer: str) -> None:
     tokenizer = shipped()

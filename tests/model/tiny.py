@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
@@ -100,3 +102,10 @@ def write_tiny_checkpoint(folder: Path) -> Path:
     model, tokenizer = tiny_llava()
     checkpoint.save(folder, model, tokenizer)
     return folder
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    """Change config.json; None removes a key."""
+    path = folder / "config.json"
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
