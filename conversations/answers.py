@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from conversations.log_text import checked_text, kept_text
 from conversations.tables import AnswerRow, ConversationRow, TurnRow
 from conversations.turns import AnswerOutcome, AnswerSettings
 
+_Number = TypeVar("_Number", int | None, float | None)
 _ENDS = ("stop", "length", "stopped", "failed", "interrupted")
 
 
@@ -112,13 +114,18 @@ def finish(session: Session, row: TurnRow, outcome: AnswerOutcome, now: datetime
     row.text = kept_text(outcome.text)
     details.finish_reason = outcome.finish_reason
     details.error = None if outcome.error is None else kept_text(outcome.error)
-    details.num_prompt_tokens = outcome.num_prompt_tokens
-    details.num_completion_tokens = outcome.num_completion_tokens
-    details.first_token_ms = outcome.first_token_ms
-    details.duration_ms = outcome.duration_ms
+    details.num_prompt_tokens = _possible(outcome.num_prompt_tokens)
+    details.num_completion_tokens = _possible(outcome.num_completion_tokens)
+    details.first_token_ms = _possible(outcome.first_token_ms)
+    details.duration_ms = _possible(outcome.duration_ms)
     session.execute(
         update(ConversationRow).where(ConversationRow.id == row.conversation_id).values(updated_at=now)
     )
+
+
+def _possible(number: _Number) -> _Number | None:
+    """A worker may say anything; a number that no answer can have is not known, and costs no answer."""
+    return number if number is not None and 0 <= number < 2**31 else None
 
 
 def recover(session: Session, alive: Callable[[str], bool]) -> int:

@@ -7,11 +7,12 @@ ever waiting.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ from conversations.errors import (
 )
 
 BUSY_TIMEOUT_SECONDS = 15
+MIGRATIONS = Path(__file__).parent / "migrations"
+WAL_WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between the tries to set WAL mode."""
+
 _MIGRATING = threading.Lock()  # Alembic keeps its context in module globals
 _MIGRATION_LOCK_KEY = (
     0x4C6C614C  # any fixed number: PostgreSQL's advisory lock against two pages migrating at once
@@ -58,7 +63,7 @@ class Database:
         try:
             if self._sqlite:
                 self._check_writable()
-            with self._translated(), self._writer.begin() as connection:
+            with self._migrating() as connection:
                 _migrate(connection, str(self.name), sqlite=self._sqlite)
             if self._sqlite:
                 self._set_wal_mode()
@@ -73,7 +78,9 @@ class Database:
     def _create_engine(self) -> Engine:
         # SQLite's own URIs (file:…) name what is there already.
         if self._sqlite and not str(self._url.database).startswith("file:"):
-            _make_folder(Path(str(self._url.database)).parent)
+            path = Path(str(self._url.database))
+            _make_folder(path.parent)
+            _make_file(path)
         try:
             engine = create_engine(self._url, pool_size=10, max_overflow=30, pool_pre_ping=not self._sqlite)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
@@ -89,12 +96,24 @@ class Database:
             connection.exec_driver_sql("CREATE TABLE writable_probe (x INTEGER)")
             connection.rollback()
 
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
+        """A transaction in which tables may be made anew. SQLite makes one anew by dropping the old one, and
+        with foreign keys on the rows of every other table that refer to it would go along; they are off
+        here, which SQLite heeds only before a transaction begins. The connection never comes back."""
+        with self._translated(), self._writer.connect() as connection:
+            if self._sqlite:
+                connection.detach()
+                connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+            with connection.begin():
+                yield connection
+
     def _set_wal_mode(self) -> None:
         """For good, since the file remembers it: only once it is known to be ours, and outside a transaction.
         While another page does the same SQLite says "locked" at once, so it is tried again."""
         with self._translated(), self._engine.connect() as connection:
             driver = connection.connection.cursor()
-            for wait_seconds in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0):
+            for wait_seconds in WAL_WAITS:
                 try:
                     driver.execute("PRAGMA journal_mode = WAL")
                     return
@@ -102,6 +121,7 @@ class Database:
                     if "locked" not in str(error):
                         raise
                     time.sleep(wait_seconds)
+            driver.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -124,7 +144,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:  # the second: from the driver itself, past SQLAlchemy
             translated = _translate(error, str(self.name))
             if translated is None:
                 raise
@@ -164,12 +184,21 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
+def _make_file(path: Path) -> None:
+    """An empty file, which SQLite takes for a new database, because SQLite itself would let everybody on the
+    machine read it; its -wal and -shm files take its mode. What hinders us will hinder SQLite, which says
+    so."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def _on_connect(connection: Any, _record: Any) -> None:
     # The driver would begin late, and commit before it makes a table; _on_begin does it instead.
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)  # its own lower() knows ASCII
 
 
 def _on_begin(connection: Connection) -> None:
@@ -179,7 +208,7 @@ def _on_begin(connection: Connection) -> None:
 def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
     """Bring the tables up to date inside the open transaction: done whole or not at all."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
     if not sqlite:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK_KEY})
@@ -200,11 +229,25 @@ def _migrate(connection: Connection, name: str, *, sqlite: bool) -> None:
         config.attributes["connection"] = connection
         with _MIGRATING:
             command.upgrade(config, "head")
+        if sqlite:
+            _check_references(connection, name)
 
 
-def _translate(error: DBAPIError, name: str) -> LogError | None:
+def _check_references(connection: Connection, name: str) -> None:
+    """What SQLite did not look after while the tables were changed."""
+    loose = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if loose is not None:
+        raise CorruptDatabase(
+            f"The database {name} cannot be brought up to date: its table {loose[0]} would refer to rows of"
+            f" {loose[2]} that are not there. Nothing was changed; put a backup in its place, or name another"
+            " with --database-url."
+        )
+
+
+def _translate(error: DBAPIError | sqlite3.Error, name: str) -> LogError | None:
     """The sentence for a driver's error, or None for one that is a fault of ours."""
-    reason = " ".join(str(error.orig).split())
+    invalidated = isinstance(error, DBAPIError) and error.connection_invalidated
+    reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     message = reason.lower()
     if "not a database" in message or "malformed" in message:
         return CorruptDatabase(
@@ -229,7 +272,7 @@ def _translate(error: DBAPIError, name: str) -> LogError | None:
             f"Another process held the database {name} for more than {BUSY_TIMEOUT_SECONDS} seconds;"
             " try again."
         )
-    if error.connection_invalidated or "connection" in message:
+    if invalidated or "connection" in message:
         return DatabaseRefused(
             f"The database {name} cannot be reached ({reason}); check that its server runs."
         )

@@ -5,6 +5,7 @@
       AnswerRunning       this conversation is being answered right now
       AlreadyAnswered     this very request was answered before (Send pressed twice)
       InvalidText         a text that cannot be kept as it is
+      InvalidSettings     a number that no answer can be asked for with, or that cannot be kept
       PictureRefused      a picture that the door does not let in
       PictureMissing      a picture that is not, or no longer, in the store
       DatabaseRefused     the database cannot be used as it is
@@ -44,6 +45,10 @@ class AlreadyAnswered(LogError):
 
 class InvalidText(LogError, ValueError):
     """A text that cannot be kept unchanged, or that is empty where something must stand."""
+
+
+class InvalidSettings(LogError, ValueError):
+    """A setting out of its range; the sentence names it, its value and the range."""
 
 
 class PictureRefused(LogError, ValueError):

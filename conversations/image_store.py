@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import os
 import re
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -23,14 +24,10 @@ from PIL import Image
 from conversations.errors import PictureMissing, PictureRefused, UnwritableFolder
 from conversations.messages import ImageRef
 from conversations.picture import read_picture
+from conversations.rendition import JPEG_QUALITY, encode, may_be_sent, thumbnail, to_send
 
 __all__ = ["ImageStore", "PictureRefused"]
 
-THUMBNAIL_SIDE = 320
-"""Longest side of a thumbnail, in pixels."""
-
-JPEG_QUALITY = 92
-THUMBNAIL_QUALITY = 82
 MAX_LOSSLESS_PIXELS = 4_000_000
 """A PNG of more pixels is a photo more often than a drawing, and is stored as JPEG."""
 
@@ -39,6 +36,8 @@ MAX_DECODING = 2
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
+_THUMBNAIL = ".thumbnail.jpg"
+_SENT = (".sent.png", ".sent.jpg")
 
 
 class ImageStore:
@@ -62,7 +61,7 @@ class ImageStore:
             picture = read_picture(data, max_bytes=self.max_bytes, max_pixels=self.max_pixels)
             image = picture.image
             as_jpeg = picture.photo or image.width * image.height > MAX_LOSSLESS_PIXELS
-            stored = _encode(image, "JPEG" if as_jpeg else "PNG", JPEG_QUALITY)
+            stored = encode(image, "JPEG" if as_jpeg else "PNG", JPEG_QUALITY)
         sha256 = hashlib.sha256(stored).hexdigest()
         self._mark_draft(sha256)
         self._write(self._stem(sha256).with_suffix(".jpg" if as_jpeg else ".png"), stored)
@@ -90,26 +89,37 @@ class ImageStore:
         for suffix in _MEDIA_TYPES:
             if (path := stem.with_suffix(suffix)).is_file():
                 return path
-        raise PictureMissing(f"The picture {sha256[:12]}… is not in the store; add it again.")
+        raise _missing(sha256)
 
     def thumbnail(self, sha256: str) -> Path:
         """A small JPEG of a stored picture, made when it is first asked for. Raises PictureMissing."""
-        path = self._thumbnail_path(sha256)
-        if path.is_file():
-            return path
-        with Image.open(self.path(sha256), formats=("PNG", "JPEG")) as image:
-            scale = min(1.0, THUMBNAIL_SIDE / max(image.size))
-            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            image.draft(
-                "RGB", size
-            )  # a JPEG is decoded at an eighth, a quarter or a half where that is enough
-            small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        self._write(path, _encode(small, "JPEG", THUMBNAIL_QUALITY))
+        stem = self._stem(sha256)
+        path = stem.with_name(stem.name + _THUMBNAIL)
+        if not path.is_file():
+            with _may_vanish(sha256), self._decoding:
+                small = thumbnail(self.path(sha256))
+            self._write_copy(sha256, path, small)
+        return path
+
+    def to_send(self, sha256: str) -> Path:
+        """The file that a model is sent: the stored one, or a smaller copy of it, made when it is first asked
+        for. Raises PictureMissing."""
+        stem = self._stem(sha256)
+        for ending in _SENT:
+            if (path := stem.with_name(stem.name + ending)).is_file():
+                return path
+        stored = self.path(sha256)
+        with _may_vanish(sha256), self._decoding:
+            if may_be_sent(stored):
+                return stored
+            small, suffix = to_send(stored)
+        path = stem.with_name(f"{stem.name}.sent{suffix}")
+        self._write_copy(sha256, path, small)
         return path
 
     def size(self, sha256: str) -> tuple[int, int]:
         """Width and height of a stored picture in pixels, from its header. Raises PictureMissing."""
-        with Image.open(self.path(sha256), formats=("PNG", "JPEG")) as image:
+        with _may_vanish(sha256), Image.open(self.path(sha256), formats=("PNG", "JPEG")) as image:
             return image.size
 
     def media_type(self, sha256: str) -> str:
@@ -117,28 +127,26 @@ class ImageStore:
         return _MEDIA_TYPES[self.path(sha256).suffix]
 
     def data_url(self, sha256: str) -> str:
-        """The stored picture as a data URL, as the OpenAI protocol carries it. Raises PictureMissing."""
-        path = self.path(sha256)
-        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+        """What a model is sent of a picture (`to_send`) as a data URL, as the OpenAI protocol carries it: at
+        most 1344 pixels a side, at most about 3 MB. Raises PictureMissing."""
+        path = self.to_send(sha256)
+        with _may_vanish(sha256):
+            encoded = base64.b64encode(path.read_bytes()).decode("ascii")
         return f"data:{_MEDIA_TYPES[path.suffix]};base64,{encoded}"
 
     def remove(self, sha256: str) -> None:
-        """Remove a picture and its thumbnail; nothing happens if it is not there. Only the conversation
+        """Remove a picture and its smaller copies; nothing happens if it is not there. Only the conversation
         store, which knows that nobody uses it any more, should call this."""
         stem = self._stem(sha256)
         self.settle(sha256)
-        for path in (self._thumbnail_path(sha256), *(stem.with_suffix(suffix) for suffix in _MEDIA_TYPES)):
-            path.unlink(missing_ok=True)
+        for ending in (*_MEDIA_TYPES, _THUMBNAIL, *_SENT):  # itself first: see _write_copy
+            stem.with_name(stem.name + ending).unlink(missing_ok=True)
 
     def _stem(self, sha256: str) -> Path:
         """The path without its suffix. Whatever is not 64 hexadecimal digits never comes near the disk."""
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             raise PictureMissing("A picture is known by 64 hexadecimal digits; this id is not one.")
         return self.folder / sha256[:2] / sha256[2:4] / sha256
-
-    def _thumbnail_path(self, sha256: str) -> Path:
-        stem = self._stem(sha256)
-        return stem.with_name(f"{stem.name}.thumbnail.jpg")
 
     def _draft_path(self, sha256: str) -> Path:
         return self.folder / ".drafts" / self._stem(sha256).name
@@ -147,17 +155,28 @@ class ImageStore:
         """Before the file itself, so that a crash in between leaves a mark without a file and not a file for
         ever."""
         try:
-            (self.folder / ".drafts").mkdir(exist_ok=True)
+            (self.folder / ".drafts").mkdir(mode=0o700, exist_ok=True)
             self._draft_path(sha256).touch()
         except OSError as error:
             raise _unwritable(self.folder, error) from error
+
+    def _write_copy(self, sha256: str, path: Path, data: bytes) -> None:
+        """Write a smaller copy, unless the picture was removed meanwhile: then none is left behind. Raises
+        PictureMissing."""
+        self._write(path, data)
+        try:
+            self.path(sha256)
+        except PictureMissing:
+            path.unlink(missing_ok=True)
+            raise
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write a file that appears whole or not at all, and never over another."""
         if path.is_file():
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (path.parent.parent, path.parent):
+                folder.mkdir(mode=0o700, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
             try:
                 with os.fdopen(descriptor, "wb") as file:
@@ -172,16 +191,17 @@ class ImageStore:
             raise _unwritable(path.parent, error) from error
 
 
-def _encode(image: Image.Image, file_format: str, quality: int) -> bytes:
-    """The bytes of a picture without any metadata: Pillow would write comment, resolution and colour profile
-    anew."""
-    image.info = {}
-    buffer = io.BytesIO()
-    if file_format == "PNG":
-        image.save(buffer, "PNG", compress_level=6)
-    else:
-        image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
-    return buffer.getvalue()
+@contextmanager
+def _may_vanish(sha256: str) -> Iterator[None]:
+    """Another thread may remove a picture after its file was found and before it is read."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _missing(sha256) from error
+
+
+def _missing(sha256: str) -> PictureMissing:
+    return PictureMissing(f"The picture {sha256[:12]}… is not in the store; add it again.")
 
 
 def _unwritable(folder: Path, error: OSError) -> UnwritableFolder:

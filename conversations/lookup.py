@@ -41,6 +41,17 @@ def turn_row(session: Session, owner: str, turn_id: int) -> TurnRow:
     return row
 
 
+def check_parent(session: Session, owner: str, conversation_id: str, parent_id: int | None) -> None:
+    """A question stands at the root or under an answer of its own conversation. Raises NotFound."""
+    if parent_id is None:
+        return
+    parent = turn_row(session, owner, parent_id)
+    if parent.conversation_id != conversation_id:
+        raise NotFound(f"The turn {parent_id} is not in this conversation; load it again.")
+    if parent.role != "assistant":
+        raise NotFound(f"The turn {parent_id} is a question; a question follows an answer, or begins.")
+
+
 def sent_before(session: Session, conversation_id: str, request_key: str | None) -> TurnRow | None:
     if request_key is None:
         return None

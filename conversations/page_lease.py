@@ -23,7 +23,7 @@ class PageLease:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.page_id, self._descriptor = self._take()
 
     def _take(self) -> tuple[str, int]:
@@ -44,23 +44,32 @@ class PageLease:
             return self._descriptor >= 0
         if not _PAGE_ID.fullmatch(page_id):
             return False
-        try:
-            descriptor = os.open(self._folder / f"{page_id}.lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return not self._if_free(page_id)
 
     def sweep(self) -> None:
         """Remove the files that dead pages left behind."""
         for path in self._folder.glob("*.lock"):
-            if not self.alive(path.stem):
+            if path.stem != self.page_id and _PAGE_ID.fullmatch(path.stem):
+                self._if_free(path.stem, remove=True)
+
+    def _if_free(self, page_id: str, *, remove: bool = False) -> bool:
+        """Whether nobody holds this lock. The file is removed while we hold it ourselves, so that a page that
+        has just made its file, and waits for the lock, sees afterwards that the file is gone. Our lock is a
+        shared one, lest another page that looks at the same moment take it for a sign of life."""
+        path = self._folder / f"{page_id}.lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if remove:
                 path.unlink(missing_ok=True)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
     def release(self) -> None:
         """Give the lock up; may be called twice."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, exists, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from conversations.log_text import can_be_kept
 from conversations.tables import ConversationRow, TurnRow
 from conversations.turns import ConversationSummary
 
 MAX_SEARCH_LENGTH = 200
+_MAX_ROWS = 2**31 - 1
 
 
 def recent(session: Session, owner: str, words: str, limit: int, offset: int) -> list[ConversationSummary]:
@@ -20,12 +21,9 @@ def recent(session: Session, owner: str, words: str, limit: int, offset: int) ->
         return []
     found = [
         or_(
-            ConversationRow.title.icontains(word, autoescape=True),
+            _occurs(session, word, ConversationRow.title),
             exists().where(
-                and_(
-                    TurnRow.conversation_id == ConversationRow.id,
-                    TurnRow.text.icontains(word, autoescape=True),
-                )
+                and_(TurnRow.conversation_id == ConversationRow.id, _occurs(session, word, TurnRow.text))
             ),
         )
         for word in words.split()
@@ -34,7 +32,15 @@ def recent(session: Session, owner: str, words: str, limit: int, offset: int) ->
         select(ConversationRow.id, ConversationRow.title, ConversationRow.updated_at)
         .where(ConversationRow.owner == owner, ConversationRow.title != "", *found)
         .order_by(ConversationRow.updated_at.desc(), ConversationRow.id)
-        .limit(max(0, limit))
-        .offset(max(0, offset))
+        .limit(min(max(0, limit), _MAX_ROWS))
+        .offset(min(max(0, offset), _MAX_ROWS))
     )
     return [ConversationSummary(*row) for row in session.execute(query)]
+
+
+def _occurs(session: Session, word: str, column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Upper and lower case are one. SQLite's own functions know that of ASCII only; `casefold` is given to
+    every connection in conversations/database.py."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.instr(func.casefold(column), word.casefold()) > 0
+    return column.icontains(word, autoescape=True)

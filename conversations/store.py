@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import delete, select
 
-from conversations import answers, pictures
+from conversations import answers, pictures, upkeep
 from conversations import search as searching
 from conversations.database import Database
 from conversations.errors import InvalidText, NotFound, UnwritableFolder
 from conversations.image_store import ImageStore
 from conversations.log_text import checked_text, checked_title, title_of
-from conversations.lookup import conversation_row, sent_before, turn_row
+from conversations.lookup import check_parent, conversation_row, sent_before, turn_row
 from conversations.messages import ImageRef
 from conversations.page_lease import PageLease
 from conversations.tables import ConversationRow, TurnRow
@@ -32,6 +32,9 @@ MAX_OWNER_LENGTH = 200
 MAX_REQUEST_KEY_LENGTH = 100
 DRAFT_SECONDS = 24 * 3600
 """How long a picture that was added may wait to be sent."""
+
+EMPTY_SECONDS = 24 * 3600
+"""How long a conversation may wait for its first question."""
 
 
 class ConversationStore:
@@ -134,7 +137,7 @@ class ConversationStore:
         parent_id: int | None = None,
         request_key: str | None = None,
     ) -> Turn:
-        """Append a question under `parent_id` (None: at the root) and show it. The same `request_key` again
+        """Append a question under the answer `parent_id` (None: at the root) and show it. The same `request_key` again
         returns the turn that it made the first time. A question with the parent of an earlier one is another
         version of it.
 
@@ -150,11 +153,7 @@ class ConversationStore:
             conversation = conversation_row(session, owner, conversation_id, lock=True)
             if (row := sent_before(session, conversation_id, request_key)) is not None:
                 return turn_with_versions(session, row)
-            if (
-                parent_id is not None
-                and turn_row(session, owner, parent_id).conversation_id != conversation_id
-            ):
-                raise NotFound(f"The turn {parent_id} is not in this conversation; load it again.")
+            check_parent(session, owner, conversation_id, parent_id)
             answers.refuse_while_running(session, conversation_id, self._lease.alive)
             answers.hide_versions(session, conversation_id, parent_id)
             row = TurnRow(
@@ -225,11 +224,13 @@ class ConversationStore:
 
     def recover(self) -> int:
         """Call at start: answers that a dead page left running become "interrupted"; returns how many.
-        Answers of other live pages on the same database go on."""
+        Answers of other live pages on the same database go on. Pictures that were never sent, and
+        conversations without a question, go after a day."""
         with self._database.writing() as session:
             count = answers.recover(session, self._lease.alive)
             pictures.remove_unused(session, self.images)
             pictures.remove_drafts(session, self.images, DRAFT_SECONDS)
+            upkeep.remove_empty(session, _now() - timedelta(seconds=EMPTY_SECONDS))
         self._lease.sweep()
         return count
 

@@ -8,10 +8,12 @@ UTC.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from conversations.errors import InvalidSettings
 from conversations.messages import ImageRef, Message, Role
 
 FinishReason = Literal["running", "stop", "length", "stopped", "failed", "interrupted"]
@@ -20,10 +22,12 @@ left."""
 
 Rating = Literal["up", "down"]
 
+MAX_TEMPLATE_LENGTH = 100
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerSettings:
-    """With what an answer is asked for. `seed` None means that none was fixed."""
+    """With what an answer is asked for. `seed` None means that none was fixed. Raises InvalidSettings."""
 
     model: str
     template: str
@@ -32,6 +36,28 @@ class AnswerSettings:
     top_p: float
     max_new_tokens: int
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.temperature) and 0 <= self.temperature <= sys.float_info.max):
+            raise _invalid("temperature", self.temperature, "a number from 0")
+        if not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise _invalid("top-p", self.top_p, "a number above 0 and up to 1")
+        if not (isinstance(self.max_new_tokens, int) and 1 <= self.max_new_tokens < 2**31):
+            raise _invalid("max new tokens", self.max_new_tokens, f"a whole number from 1 to {2**31 - 1}")
+        if self.seed is not None and not (isinstance(self.seed, int) and 0 <= self.seed < 2**63):
+            raise _invalid("seed", self.seed, f"a whole number from 0 to {2**63 - 1}, or none")
+        if len(self.template) > MAX_TEMPLATE_LENGTH:
+            raise _invalid("template", self.template, f"a name of at most {MAX_TEMPLATE_LENGTH} characters")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _invalid(name: str, value: object, allowed: str) -> InvalidSettings:
+    shown = repr(value)
+    shown = shown if len(shown) <= 40 else f"{shown[:40]}…"
+    return InvalidSettings(f"The {name} cannot be {shown}; give {allowed}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +139,12 @@ class Conversation:
     created_at: datetime
     updated_at: datetime
     shown: tuple[Turn, ...] = ()
+
+    @property
+    def last_answer_id(self) -> int | None:
+        """Under which turn the next question belongs. A last question that has no answer, after a crash, is
+        passed over: the next one becomes another version of it."""
+        return next((turn.id for turn in reversed(self.shown) if turn.role == "assistant"), None)
 
 
 @dataclass(frozen=True, slots=True)

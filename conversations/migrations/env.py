@@ -1,4 +1,5 @@
-"""What Alembic runs. The connection, already in a transaction, comes from conversations/database.py."""
+"""What Alembic runs. The connection, already in a transaction, comes from conversations/database.py, which has
+turned SQLite's foreign keys off: a table made anew is dropped first, and would take along what refers to it."""
 
 from __future__ import annotations
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -87,9 +89,90 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "busy_timeout": 15_000}
 
 
-def test_a_new_folder_is_closed_to_others(tmp_path: Path) -> None:
-    Database(url(tmp_path / "var" / "chats.db")).close()
-    assert (tmp_path / "var").stat().st_mode & 0o777 == 0o700
+def test_a_new_folder_and_a_new_file_are_closed_to_others(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "chats.db"
+    database = Database(url(path))
+    with database.reading() as session:
+        session.execute(text("SELECT * FROM turns")).all()
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    database.close()
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert modes == dict.fromkeys(("chats.db", "chats.db-wal", "chats.db-shm"), 0o600)
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    path.touch()
+    path.chmod(0o640)
+    Database(url(path)).close()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+CONVERSATIONS_MADE_ANEW = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+def upgrade():
+    with op.batch_alter_table("conversations", recreate="always") as table:
+        table.add_column(sa.Column("pinned", sa.Boolean(), nullable=False, server_default=sa.false()))
+"""
+LOSES_THE_CONVERSATIONS = """
+from alembic import op
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+def upgrade():
+    op.execute("DELETE FROM conversations")
+"""
+
+
+def conversation_with_a_turn(path: Path) -> None:
+    database = Database(url(path))
+    with database.writing() as session:
+        session.execute(
+            text("INSERT INTO conversations VALUES ('c', 'ann', 'hi', '', '2026-01-01', '2026-01-01')")
+        )
+        turn = "INSERT INTO turns VALUES (1, 'c', NULL, 'user', 'hi', 1, NULL, NULL, '2026-01-01')"
+        session.execute(text(turn))
+    database.close()
+
+
+def add_migration(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(database_module.MIGRATIONS, folder)
+    (folder / "versions" / "0002_of_this_test.py").write_text(source)
+    monkeypatch.setattr(database_module, "MIGRATIONS", folder)
+
+
+def test_a_migration_that_makes_a_table_anew_keeps_every_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation_with_a_turn(tmp_path / "chats.db")
+    add_migration(tmp_path / "migrations", CONVERSATIONS_MADE_ANEW, monkeypatch)
+    database = Database(url(tmp_path / "chats.db"))
+    with database.reading() as session:
+        assert session.execute(text("SELECT id, pinned FROM conversations")).all() == [("c", 0)]
+        assert session.execute(text("SELECT id, conversation_id FROM turns")).all() == [(1, "c")]
+    with database.writing() as session:
+        assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        session.execute(text("DELETE FROM conversations"))
+        assert session.execute(text("SELECT count(*) FROM turns")).scalar() == 0
+    database.close()
+
+
+def test_a_migration_that_leaves_loose_ends_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chats.db"
+    conversation_with_a_turn(path)
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        add_migration(tmp_path / "migrations", LOSES_THE_CONVERSATIONS, patch)
+        with pytest.raises(DatabaseRefused, match=r"table turns .* Nothing was changed"):
+            Database(url(path))
+    assert path.read_bytes() == before
+    Database(url(path)).close()
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
@@ -194,11 +277,14 @@ def test_a_read_only_database_is_named(tmp_path: Path) -> None:
         Database(f"sqlite:///file:{path}?mode=ro&uri=true")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(UnwritableFolder):
-        Database(url(tmp_path / "chats.db"))
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    folder = tmp_path
+    if os.geteuid() == 0:
+        folder = Path("/proc/self")  # root may write wherever a mode forbids it, but nobody makes files here
+    else:
+        folder.chmod(0o500)
+    with pytest.raises(UnwritableFolder, match="cannot be opened for writing"):
+        Database(url(folder / "chats.db"))
     tmp_path.chmod(0o700)
 
 
@@ -226,6 +312,39 @@ def test_a_database_held_by_another_process_is_named(tmp_path: Path, monkeypatch
         assert session.execute(text("SELECT count(*) FROM turns")).scalar() == 0
     holder.close()
     database.close()
+
+
+def test_wal_mode_that_another_process_keeps_from_us_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "chats.db"
+    Database(url(path)).close()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("PRAGMA journal_mode = DELETE")
+    holder.execute("BEGIN")
+    holder.execute("SELECT * FROM turns").fetchall()
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr(database_module, "WAL_WAITS", (0.01, 0.01))
+    with pytest.raises(DatabaseBusy, match="held the database"):
+        Database(url(path))
+    holder.close()
+
+
+def test_a_disk_that_fails_at_the_wal_mode_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "chats.db"
+    Database(url(path)).close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    migrate = database_module._migrate
+
+    def migrate_and_fail(*args: Any, **options: Any) -> None:
+        migrate(*args, **options)
+        Path(f"{path}-wal").mkdir()  # in the place of the file that SQLite is about to make
+
+    monkeypatch.setattr(database_module, "_migrate", migrate_and_fail)
+    with pytest.raises(DatabaseRefused):
+        Database(url(path))
 
 
 @pytest.mark.parametrize(

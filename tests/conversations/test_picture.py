@@ -245,7 +245,7 @@ SEEDS += [animated("GIF"), animated("PNG"), encoded(PHOTO.convert("P"), "PNG", t
 
 
 @pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.sampled_from(SEEDS), st.integers(0, 2**32), st.integers(1, 30), st.booleans())
 def test_a_damaged_file_is_seen_or_refused_and_never_crashes(
     data: bytes, seed: int, num_changes: int, cut: bool
