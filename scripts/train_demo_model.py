@@ -66,9 +66,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
     parser.add_argument("--clip-steps", type=int, default=900, help="of 128 pictures (%(default)s)")
-    parser.add_argument("--text-steps", type=int, default=300, help="of 64 texts (%(default)s)")
+    parser.add_argument("--text-steps", type=int, default=200, help="of 64 texts (%(default)s)")
     parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
-    parser.add_argument("--tune-steps", type=int, default=1400, help="of 48 conversations (%(default)s)")
+    parser.add_argument("--tune-steps", type=int, default=1200, help="of 48 conversations (%(default)s)")
     parser.add_argument(
         "--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)"
     )

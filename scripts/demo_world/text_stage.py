@@ -15,11 +15,11 @@ CONTEXT_TOKENS = 1024
 
 
 def language_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """160 wide, four layers, input and output embeddings shared."""
+    """192 wide, four layers, embeddings shared. Widths are multiples of 64: 4-bit weights come in blocks of 64."""
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=160, intermediate_size=432, num_hidden_layers=4,
-            num_attention_heads=5, num_key_value_heads=5, max_position_embeddings=CONTEXT_TOKENS,
+            vocab_size=len(tokenizer), hidden_size=192, intermediate_size=512, num_hidden_layers=4,
+            num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=CONTEXT_TOKENS,
             tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=4, initializer_range=0.04,
         )
     )  # fmt: skip
