@@ -8,11 +8,18 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from app.settings import ROOT, Settings, parse
 from app.worker_client import WorkerClient
 from app.worker_process import WorkerOptions, WorkerProcess
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+
+    from app.chat_events import ChatEvents
+    from app.picture_routes import Tickets
+    from conversations.store import ConversationStore
 
 MAX_UPLOAD = "16mb"
 STATE_SESSIONS = 200
@@ -67,13 +74,18 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
         watch.start()
         tickets = Tickets()
         turns = Turns(store, client, lambda: watch.now)
-        _launch(settings, store, tickets, ChatEvents(store, turns, tickets, lambda: watch.now))
+        page = launch(settings, store, tickets, ChatEvents(store, turns, tickets, lambda: watch.now))
+        print(f"LLaVA Loop is at {page.local_url}", flush=True)
+        if settings.share:
+            print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)
+        page.block_thread()
         watch.stop()
     finally:
         store.close()
 
 
-def _launch(settings: Settings, store: Any, tickets: Any, events: Any) -> None:
+def launch(settings: Settings, store: ConversationStore, tickets: Tickets, events: ChatEvents) -> Blocks:
+    """Import the framework, build the page and serve it from a thread. Returns once it answers."""
     os.environ.setdefault("GRADIO_TEMP_DIR", str((settings.data_folder / "uploads").resolve()))
     from starlette.middleware import Middleware
 
@@ -109,10 +121,7 @@ def _launch(settings: Settings, store: Any, tickets: Any, events: Any) -> None:
         prevent_thread_lock=True,
         quiet=True,
     )
-    print(f"LLaVA Loop is at {page.local_url}", flush=True)
-    if settings.share:
-        print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)
-    page.block_thread()
+    return page
 
 
 def _port(settings: Settings) -> int | None:

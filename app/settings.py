@@ -54,6 +54,10 @@ class Settings:
             return Path(self.database_url.removeprefix(prefix)).parent
         return Path("var")
 
+    def is_admin(self, username: str | None) -> bool:
+        """Who signed in with an --admin login; where nobody has to sign in, whoever sits at this very machine."""
+        return username in self.admins if self.everyone else self.local_only
+
     def warning(self) -> str | None:
         """What strangers could do, if they can reach the page and nobody has to sign in."""
         if self.local_only or self.everyone:

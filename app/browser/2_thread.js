@@ -34,7 +34,7 @@
       $(".room").dataset.empty = feed.html ? "no" : "yes";
       if (changed) stuck = true;
       if (feed.ended) announce(feed);
-      follow(changed);
+      follow();
     }
     loop.changed();
   }
@@ -75,7 +75,7 @@
       answer.append(phase);
       if ($("#announce").textContent !== feed.phase) $("#announce").textContent = feed.phase;
     }
-    follow(false);
+    follow();
   }
 
   function announce(feed) {
@@ -83,9 +83,10 @@
     $("#announce").textContent = replies.length ? replies[replies.length - 1].textContent.slice(0, 500) : feed.title;
   }
 
-  function follow(at_once) {
+  function follow() {
     const scroll = $("#scroll");
-    if (stuck) scroll.scrollTo({ top: scroll.scrollHeight, behavior: at_once ? "instant" : "auto" });
+    const empty = $(".room").dataset.empty === "yes";
+    if (stuck || empty) scroll.scrollTo({ top: empty ? 0 : scroll.scrollHeight, behavior: "instant" });
     $("#to-end").hidden = stuck || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160;
   }
 
@@ -143,7 +144,7 @@
     if (loop.stopSoon) loop.say("stop", { conversation: event.detail.conversation });
     loop.stopSoon = false;
   });
-  loop.does("to-end", () => { stuck = true; follow(false); });
+  loop.does("to-end", () => { stuck = true; follow(); });
   loop.does("enlarge", (element) => {
     $("#light img").src = element.dataset.picture;
     $("#light").showModal();

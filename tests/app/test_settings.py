@@ -113,3 +113,12 @@ def test_a_page_that_strangers_can_reach_warns_what_they_could_do_unless_they_mu
 )
 def test_a_loopback_address_is_told_from_others(host: str, local: bool) -> None:
     assert is_loopback(host) is local
+
+
+def test_the_admin_is_who_signed_in_as_one_or_the_one_local_user() -> None:
+    assert parse([], {}).is_admin(None)
+    assert not parse(["--host", "0.0.0.0"], {}).is_admin(None)
+    assert not parse(["--share"], {}).is_admin(None)
+    with_logins = parse(["--auth", "ann:one", "--admin", "root:two"], {})
+    assert with_logins.is_admin("root") and not with_logins.is_admin("ann") and not with_logins.is_admin(None)
+    assert not parse(["--auth", "ann:one"], {}).is_admin("ann")

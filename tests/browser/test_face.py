@@ -25,6 +25,7 @@ def test_the_page_loads_without_a_request_to_elsewhere_and_without_an_error(visi
 
 def test_it_says_what_the_model_knows_and_how_the_worker_is(visitor: Visitor) -> None:
     assert visitor.page.locator("#state .words").inner_text() == "Ready"
+    assert visitor.page.locator("#send").is_visible() and not visitor.page.locator("#stop").is_visible()
     assert "random" in visitor.page.locator("#about").inner_text()
 
 
@@ -36,7 +37,8 @@ def test_a_whole_turn_makes_no_request_to_elsewhere_either(visitor: Visitor) -> 
 
 
 @pytest.mark.skipif(
-    os.getloadavg()[0] > (os.cpu_count() or 1), reason="the machine is busy with other work, so the time says nothing"
+    os.getloadavg()[0] > (os.cpu_count() or 1),
+    reason="the machine is busy with other work, so the time says nothing",
 )
 def test_the_page_answers_http_within_15_seconds(running: RunningPage) -> None:
     assert running.seconds_to_http < 15
