@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from conversations.messages import Message
 from model.door.readiness import Readiness, RenderedPrompt, Served
+from model.engine.request import Engine
 
 if TYPE_CHECKING:
     from model.checkpoint import LoadedModel
 
 _log = logging.getLogger(__name__)
+LOADED_SHARE = 0.95
 IMPORT_SHARE = 0.3
 """How much of a small model's start is the import of torch and transformers; a share of the bar, not a measurement."""
 
@@ -28,7 +31,7 @@ class ModelChoice:
 
     model: str
     template: str | None = None
-    dtype: str = "float32"
+    dtype: str = "auto"
     device: str = "auto"
     threads: int = 0
 
@@ -42,6 +45,9 @@ def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.T
 
 def _load(choice: ModelChoice, readiness: Readiness) -> None:
     started = time.monotonic()
+    if not Path(choice.model).is_dir():  # told at once: importing what would find it out takes long
+        readiness.failed(f"There is no folder {choice.model}; give the path of a checkpoint folder.")
+        return
     try:
         readiness.progress(0.02)
         from model import checkpoint
@@ -53,9 +59,11 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
             dtype=choice.dtype,
             device=choice.device,
             template=choice.template,
-            on_progress=lambda fraction: readiness.progress(IMPORT_SHARE + (0.99 - IMPORT_SHARE) * fraction),
+            on_progress=lambda fraction: readiness.progress(
+                IMPORT_SHARE + (LOADED_SHARE - IMPORT_SHARE) * fraction
+            ),
         )
-        readiness.ready(_served(loaded))
+        readiness.ready(_warm(loaded, readiness))
     except MemoryError:
         readiness.failed(
             "Memory ran out while the weights were read; choose a smaller model or a smaller --dtype."
@@ -78,8 +86,21 @@ def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads or min(torch.get_num_threads(), cores))
 
 
-def _served(loaded: LoadedModel) -> Served:
+def _warm(loaded: LoadedModel, readiness: Readiness) -> Served:
+    """An engine that has answered once. What that answer failed with is why the model cannot be served."""
     from model.engine.generate_engine import GenerateEngine
+    from model.engine.warm_up import warm_up
+
+    engine = GenerateEngine(loaded, on_broken=readiness.broken)
+    try:
+        warm_up(loaded, engine)
+    except Exception:
+        asyncio.run(engine.close())
+        raise
+    return _served(loaded, engine)
+
+
+def _served(loaded: LoadedModel, engine: Engine) -> Served:
     from model.prompt import render
 
     def render_open(messages: Sequence[Message], system: str | None) -> RenderedPrompt:
@@ -100,6 +121,6 @@ def _served(loaded: LoadedModel) -> Served:
         stop=loaded.template.stop,
         context_tokens=loaded.context_tokens,
         about=loaded.about,
-        engine=GenerateEngine(loaded),
+        engine=engine,
         render=render_open,
     )

@@ -3,13 +3,15 @@
     python -m model.worker --model model/demo --port 8001
 
 It binds its port and answers /health before torch is imported, tells how far the loading is, and stays up with the
-reason when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason.
+reason when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason. When the
+engine breaks (a fault of the GPU, say) it ends with status 70, so that whoever watches it starts it anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import logging
 import os
 import socket
@@ -30,6 +32,8 @@ _log = logging.getLogger("model.worker")
 FINISH_SECONDS = 6.0
 """How long running answers may go on after SIGTERM; with what follows, the worker is gone within ten seconds."""
 BACKLOG = 128
+BROKEN_STATUS = 70
+"""The exit status of a worker whose engine broke: nothing is wrong with how it was started, a new one may well work."""
 TOKEN_VARIABLE = "LLAVA_LOOP_WORKER_TOKEN"
 
 
@@ -63,7 +67,7 @@ def read_settings(
 
     add("--model", "LLAVA_LOOP_MODEL", "model/demo", str, "folder of the checkpoint")
     add("--template", "LLAVA_LOOP_TEMPLATE", "", str, "template instead of the checkpoint's own")
-    add("--dtype", "LLAVA_LOOP_DTYPE", "float32", str, "float32, bfloat16 or float16")
+    add("--dtype", "LLAVA_LOOP_DTYPE", "auto", str, "auto, float32, bfloat16 or float16")
     add("--device", "LLAVA_LOOP_DEVICE", "auto", str, "auto, cpu, cuda or mps")
     add("--threads", "LLAVA_LOOP_THREADS", "0", int, "CPU threads; 0 means the machine's own")
     add("--host", "LLAVA_LOOP_WORKER_HOST", "127.0.0.1", str, "address to listen at")
@@ -91,6 +95,11 @@ def read_settings(
     return WorkerSettings(
         choice, flags.host, flags.port, flags.token or None, flags.reserved_port, flags.exit_with_parent
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address that is listened at leads to this machine only."""
+    return ipaddress.ip_address(host).is_loopback
 
 
 def listen(host: str, port: int, *, reserved: bool) -> socket.socket:
@@ -173,7 +182,9 @@ def run(settings: WorkerSettings) -> int:
         _log.error("%s", error)
         return 2
     readiness = Readiness(Path(settings.choice.model).name)
-    app = build_app(readiness, settings.token)
+    host, port = listener.getsockname()[:2]
+    loopback_only = is_loopback(host)
+    app = build_app(readiness, settings.token, loopback_only=loopback_only)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -184,13 +195,21 @@ def run(settings: WorkerSettings) -> int:
         loop="asyncio",
     )
     server = WorkerServer(config, readiness, lambda: load_in_background(settings.choice, readiness))
-    host, port = listener.getsockname()[:2]
+    readiness.when_broken(lambda reason: server.begin_exit())
     _log.info("listening at http://%s:%d", host, port)
-    if settings.token is None and not host.startswith("127.") and host != "::1":
+    if settings.token is None and not loopback_only:
         _log.warning("anybody who reaches %s:%d can use this model; set %s", host, port, TOKEN_VARIABLE)
     if settings.exit_with_parent:
         threading.Thread(target=_watch_parent, args=(server,), name="parent", daemon=True).start()
     asyncio.run(server.serve([listener]))
+    return exit_status(readiness)
+
+
+def exit_status(readiness: Readiness) -> int:
+    """0, or BROKEN_STATUS with the reason as the log's last line, where the page looks for it."""
+    if readiness.is_broken:
+        _log.error("ended: %s", readiness.health()["reason"])
+        return BROKEN_STATUS
     _log.info("ended")
     return 0
 

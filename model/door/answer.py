@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from model.door.api_error import ApiError, from_engine
+from model.door.api_error import ApiError, from_engine, sendable, unforeseen
 from model.engine.errors import EngineError
 from model.engine.request import Event, Finished, Piece, Reading, Waiting
 
+_log = logging.getLogger(__name__)
 QUIET_SECONDS_BEFORE_TEXT = 0.2
 QUIET_SECONDS = 1.0
 
@@ -28,11 +30,12 @@ class Answer:
         """`first` is the first event, already read: an engine refuses before it, so a refusal keeps its status."""
         self._events = events
         self._first = first
-        self._pending: asyncio.Task[Event] | None = None
+        self._pending: asyncio.Task[Event | None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
     async def stream(self, include_usage: bool) -> AsyncIterator[bytes]:
-        """The server-sent events, [DONE] last. An error after the start is sent as an error object."""
+        """The server-sent events, [DONE] last. Any error after the start is sent as an error object."""
         role = {"role": "assistant"}
         try:
             async for event in self._beating():
@@ -52,6 +55,11 @@ class Answer:
             yield b"data: [DONE]\n\n"
         except EngineError as error:
             yield _data(from_engine(error).body())
+        except ApiError as error:
+            yield _data(error.body())
+        except Exception as error:  # noqa: BLE001 - the status is sent already: only the stream can still tell it
+            _log.exception("an answer failed in its midst")
+            yield _data(unforeseen(error).body())
 
     async def whole(self) -> dict[str, Any]:
         """The complete answer. Raises ApiError."""
@@ -64,25 +72,31 @@ class Answer:
         except EngineError as error:
             raise from_engine(error) from error
         if event is None:
-            raise ApiError(500, "internal", "The engine ended the answer without a reason.")
+            raise _no_reason()
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": text},
+            "message": {"role": "assistant", "content": sendable(text)},
             "finish_reason": event.reason,
             "logprobs": None,
         }
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _usage(event)}
 
     async def close(self) -> None:
-        """Ends the engine's stream, wherever it is; does not wait. Safe to call twice."""
-        if self._pending is not None:
-            self._pending.cancel()  # it stands inside the engine's stream, which so ends
-        else:
-            await self._events.aclose()
+        """Ends the engine's stream, wherever it is; goes on when the caller is cancelled. Safe to call twice."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()  # it may stand inside the engine's stream, which cannot be closed meanwhile
+            await asyncio.gather(pending, return_exceptions=True)
+        await self._events.aclose()
 
     async def _beating(self) -> AsyncIterator[Event | None]:
         """The events; while quiet, the last phase again, and None for "answering" once text has come."""
-        phase: Event | None = self._first
+        phase: Event | None = None if isinstance(self._first, Piece) else self._first
         seen_text = isinstance(self._first, Piece)
         yield self._first
         while not isinstance(phase, Finished):
@@ -94,6 +108,8 @@ class Answer:
                 continue
             pending, self._pending = self._pending, None
             event = pending.result()
+            if event is None:
+                raise _no_reason()
             seen_text = seen_text or isinstance(event, Piece)
             phase = None if isinstance(event, Piece) else event
             yield event
@@ -106,8 +122,12 @@ class Answer:
         return _data({**self._chunk_head(), "choices": [choice]})
 
 
-async def _next(events: AsyncGenerator[Event]) -> Event:
-    return await anext(events)
+async def _next(events: AsyncGenerator[Event]) -> Event | None:
+    return await anext(events, None)
+
+
+def _no_reason() -> ApiError:
+    return ApiError(500, "internal", "The engine ended the answer without a reason; ask again.")
 
 
 def _usage(event: Finished) -> dict[str, int]:
@@ -119,7 +139,7 @@ def _usage(event: Finished) -> dict[str, int]:
 
 
 def _data(value: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
+    return b"data: " + json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n\n"
 
 
 def _comment(value: dict[str, Any]) -> bytes:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.engine.errors import EngineClosed, EngineError, OutOfMemory, PromptTooLong, QueueFull
+from model.engine.errors import EngineBroken, EngineClosed, EngineError, OutOfMemory, PromptTooLong, QueueFull
 
-_TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error"}
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+}
 
 
 class ApiError(Exception):
@@ -29,8 +34,19 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """The JSON object to send."""
         kind = _TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
-        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        error = {"message": sendable(self.message), "type": kind, "param": self.param, "code": self.code}
         return {"error": {**error, **self.details}}
+
+
+def sendable(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair, which UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def unforeseen(error: Exception) -> ApiError:
+    """A fault of ours. Its type is told, its text is not: that may hold anything."""
+    kind = type(error).__name__
+    return ApiError(500, "internal", f"The worker failed with {kind}; ask again, its log has the details.")
 
 
 def invalid(message: str, param: str | None = None) -> ApiError:
@@ -55,6 +71,6 @@ def from_engine(error: EngineError) -> ApiError:
         )
     if isinstance(error, QueueFull):
         return ApiError(429, "queue_full", str(error), num_waiting=error.num_waiting)
-    if isinstance(error, EngineClosed):
+    if isinstance(error, EngineClosed | EngineBroken):
         return ApiError(503, "shutting_down", str(error))
     return ApiError(500, "internal", str(error))

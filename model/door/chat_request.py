@@ -229,19 +229,10 @@ class _MessageReader:
         return ImageRef(picture.sha256, picture.image.width, picture.image.height)
 
     def _new_picture(self, url: str, where: str) -> Picture:
-        """Decode a picture that was not sent before; all of them must fit into memory together."""
+        """Decode a picture that was not sent before."""
         picture = picture_from(url, self._limits, where)
         picture = self.pictures.setdefault(picture.sha256, picture)
         self._by_url[url] = picture
-        num_pixels = sum(each.image.width * each.image.height for each in self.pictures.values())
-        if num_pixels > self._limits.max_total_pixels:
-            raise ApiError(
-                400,
-                "invalid_picture",
-                f"The pictures have more than {self._limits.max_total_pixels / 1e6:g} million pixels together; "
-                "send smaller or fewer ones.",
-                param=where,
-            )
         return picture
 
 

@@ -9,6 +9,8 @@ import base64
 import binascii
 import hashlib
 
+from PIL import Image
+
 from conversations.errors import PictureRefused
 from conversations.picture import read_picture
 from model.door.api_error import ApiError
@@ -17,7 +19,10 @@ from model.engine.request import Picture
 
 
 def picture_from(url: str, limits: Limits, param: str) -> Picture:
-    """Decode `data:image/...;base64,...`. Raises ApiError (invalid_picture) with one sentence."""
+    """Decode `data:image/...;base64,...` and shrink it to `limits.longest_side`.
+
+    Raises ApiError (invalid_picture) with one sentence.
+    """
     if url[:5].lower() != "data:":
         scheme = url.split(":", 1)[0][:20]
         raise _refused(
@@ -43,6 +48,8 @@ def picture_from(url: str, limits: Limits, param: str) -> Picture:
         upright = read_picture(data, max_bytes=limits.max_picture_bytes, max_pixels=limits.max_picture_pixels)
     except PictureRefused as error:
         raise _refused(str(error), param) from error
+    side = limits.longest_side
+    upright.image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return Picture(hashlib.sha256(data).hexdigest(), upright.image)
 
 

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Checked before anything is decoded or tokenised."""
+    """Checked before anything is decoded or tokenised.
+
+    No limit counts the pictures' pixels together: each is shrunk as soon as it is decoded, so that a long conversation
+    with large photos stays answerable (32 of them are 173 MB in memory).
+    """
 
     max_body_bytes: int = 64_000_000
     max_pictures: int = 32  # in the whole conversation
     max_picture_bytes: int = 20_000_000
-    max_picture_pixels: int = 40_000_000
-    max_total_pixels: int = 160_000_000  # decoded, that many times three bytes
+    max_picture_pixels: int = 40_000_000  # as its header declares them
+    longest_side: int = 1344  # pixels, of what is kept; four times the side that LLaVA sees
     max_text_chars: int = 2_000_000  # in the whole conversation; far beyond any context

@@ -42,6 +42,7 @@ class _Snapshot:
     fraction: float
     reason: str | None
     served: Served | None
+    is_broken: bool = False
 
 
 class Readiness:
@@ -52,6 +53,11 @@ class Readiness:
         self._model = model
         self._lock = threading.Lock()
         self._now = _Snapshot("loading", 0.0, None, None)
+        self._on_broken: Callable[[str], object] = lambda reason: None
+
+    def when_broken(self, listener: Callable[[str], object]) -> None:
+        """`listener` hears the reason, in whatever thread, when a model that was loaded stops working for good."""
+        self._on_broken = listener
 
     def progress(self, fraction: float) -> None:
         """Loading goes on: 0 to 1, never backwards."""
@@ -62,11 +68,24 @@ class Readiness:
 
     def ready(self, served: Served) -> None:
         with self._lock:
-            self._now = _Snapshot("ready", 1.0, None, served)
+            if not self._now.is_broken:
+                self._now = _Snapshot("ready", 1.0, None, served)
 
     def failed(self, reason: str) -> None:
+        """The model could not be loaded; a broken one stays broken."""
         with self._lock:
-            self._now = _Snapshot("failed", self._now.fraction, reason, None)
+            if not self._now.is_broken:
+                self._now = _Snapshot("failed", self._now.fraction, reason, None)
+
+    def broken(self, reason: str) -> None:
+        """The model was loaded and its engine cannot go on; only a new process helps."""
+        with self._lock:
+            self._now = _Snapshot("failed", 1.0, reason, None, is_broken=True)
+        self._on_broken(reason)
+
+    @property
+    def is_broken(self) -> bool:
+        return self._now.is_broken
 
     @property
     def served(self) -> Served:
@@ -74,6 +93,10 @@ class Readiness:
         now = self._now
         if now.served is not None:
             return now.served
+        if now.is_broken:
+            raise ApiError(
+                503, "shutting_down", now.reason or "The model's engine broke; ask again in a moment."
+            )
         if now.state == "failed":
             raise ApiError(503, "load_failed", f"The model could not be loaded: {now.reason}")
         raise ApiError(

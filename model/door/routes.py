@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from model.door.answer import Answer
-from model.door.api_error import ApiError, from_engine
+from model.door.api_error import ApiError, from_engine, unforeseen
+from model.door.caller import CallerCheck
 from model.door.chat_request import ChatRequest, parse_chat_request
 from model.door.limits import Limits
 from model.door.readiness import Readiness, Served
 from model.engine.errors import EngineError
 from model.engine.request import GenerationRequest, SamplingSettings
 
-_log = logging.getLogger(__name__)
+MAX_DECODING = 4
+"""Requests whose pictures are decoded at one time: a large photo takes hundreds of megabytes until it is shrunk."""
 
 
-def build_app(readiness: Readiness, token: str | None, limits: Limits | None = None) -> FastAPI:
-    """The application. `token` None lets everybody in. It imports no torch: what is loaded comes in by `readiness`."""
-    app = FastAPI(title="LLaVA Loop worker", docs_url=None, redoc_url=None, openapi_url=None)
+def build_app(
+    readiness: Readiness, token: str | None, limits: Limits | None = None, *, loopback_only: bool = False
+) -> FastAPI:
+    """The application. It imports no torch: what is loaded comes in by `readiness`.
+
+    `token` None lets everybody in but web pages from elsewhere; with `loopback_only` nobody who calls this machine
+    by another name than its own either.
+    """
+    caller = CallerCheck(token, loopback_only)
+
+    async def check_place(request: Request) -> None:
+        caller.check_place(request)
+
+    app = FastAPI(
+        title="LLaVA Loop worker",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(check_place)],
+    )
     bounds = limits or Limits()
+    decoding = asyncio.Semaphore(MAX_DECODING)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -34,21 +52,23 @@ def build_app(readiness: Readiness, token: str | None, limits: Limits | None = N
 
     @app.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
-        _check_token(request, token)
+        caller.check_token(request)
         return {"object": "list", "data": [_model_card(readiness.served)]}
 
     @app.get("/v1/models/{name:path}")
     async def model(request: Request, name: str) -> dict[str, Any]:
-        _check_token(request, token)
+        caller.check_token(request)
         return _model_card(_chosen(readiness.served, name))
 
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
-        _check_token(request, token)
+        caller.check_token(request)
         _check_json(request)
         body = await _body(request, bounds.max_body_bytes)
         served = readiness.served
-        chat = await asyncio.to_thread(parse_chat_request, body, bounds)
+        async with decoding:
+            chat = await asyncio.to_thread(parse_chat_request, body, bounds)
+        del body
         _chosen(served, chat.model)
         return await _answer(request, served, chat)
 
@@ -132,16 +152,6 @@ def _model_card(served: Served) -> dict[str, Any]:
     }
 
 
-def _check_token(request: Request, token: str | None) -> None:
-    if token is None:
-        return
-    given = request.headers.get("Authorization", "")
-    if not secrets.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        raise ApiError(
-            401, "unauthorized", "The token is missing or wrong; send it as Authorization: Bearer TOKEN."
-        )
-
-
 def _check_json(request: Request) -> None:
     """A web page elsewhere can post a form or plain text to a local worker unasked, but not JSON."""
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -153,7 +163,10 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     declared = request.headers.get("Content-Length", "")
     too_large = ApiError(
-        413, "invalid_request", f"The request is larger than {max_bytes / 1e6:g} MB; send fewer pictures."
+        413,
+        "invalid_request",
+        f"The request is larger than {max_bytes / 1e6:g} MB, which is the most; send pictures of at most 1,344 pixels "
+        "a side (larger ones are shrunk anyway) or fewer of them.",
     )
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large
@@ -178,6 +191,5 @@ def _add_error_handlers(app: FastAPI) -> None:
         return JSONResponse(ApiError(error.status_code, code, message).body(), status_code=error.status_code)
 
     @app.exception_handler(Exception)
-    async def unforeseen(_: Request, error: Exception) -> JSONResponse:
-        message = f"The worker failed with {type(error).__name__}; its log has the details."
-        return JSONResponse(ApiError(500, "internal", message).body(), status_code=500)
+    async def fault(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse(unforeseen(error).body(), status_code=500)

@@ -5,7 +5,8 @@ EngineError
 ├── OutOfMemory         the request did not fit into memory; the engine lives on
 ├── QueueFull           too many wait already
 ├── EngineClosed        the worker is going down
-└── GenerationFailed    the network raised something unforeseen
+├── EngineBroken        the engine itself failed; only a new process helps
+└── GenerationFailed    the network raised something unforeseen, or gave scores that are no numbers
 """
 
 from __future__ import annotations
@@ -56,9 +57,19 @@ class EngineClosed(EngineError):
         super().__init__(f"The answer was ended because {reason}; ask again when it is back.")
 
 
-class GenerationFailed(EngineError):
-    """The network raised an exception of `kind`; the next request may still work."""
+class EngineBroken(EngineError):
+    """The engine's thread, or the device, failed in a way that no later request could survive."""
 
     def __init__(self, kind: str, cause: str) -> None:
-        super().__init__(f"The model failed with {kind}: {cause}. The worker's log has the details.")
+        super().__init__(
+            f"The model's engine broke with {kind}: {cause}. The worker ends now and has to be started anew, which the "
+            "page does by itself; ask again in a moment."
+        )
+
+
+class GenerationFailed(EngineError):
+    """The network failed with `kind`, mostly an exception's name; the next request may still work."""
+
+    def __init__(self, kind: str, cause: str, remedy: str = "The worker's log has the details.") -> None:
+        super().__init__(f"The model failed with {kind}: {cause}. {remedy}")
         self.kind = kind

@@ -11,12 +11,19 @@ import gc
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
 import torch
 
-from model.engine.errors import EngineClosed, EngineError, GenerationFailed, OutOfMemory, QueueFull
+from model.engine.errors import (
+    EngineBroken,
+    EngineClosed,
+    EngineError,
+    GenerationFailed,
+    OutOfMemory,
+    QueueFull,
+)
 from model.engine.generation import Generation, room_for_answer
 from model.engine.job import Job
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading, Waiting
@@ -32,13 +39,21 @@ _OUT_OF_MEMORY_WORDS = ("not enough memory", "out of memory", "can't allocate me
 class GenerateEngine:
     """Makes answers with one loaded model, first come, first served."""
 
-    def __init__(self, loaded: LoadedModel, max_waiting: int = 64) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        max_waiting: int = 64,
+        on_broken: Callable[[str], object] = lambda reason: None,
+    ) -> None:
+        """`on_broken` hears once, in the engine's thread, why no answer can be made any more."""
         self._loaded = loaded
+        self._on_broken = on_broken
         self._max_waiting = max_waiting
         self._line: deque[Job] = deque()
         self._running: Job | None = None
         self._changed = threading.Condition()
         self._close_reason: str | None = None
+        self._broken: tuple[str, str] | None = None  # kind and cause
         self.num_tokens_made = 0
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -81,6 +96,8 @@ class GenerateEngine:
 
     def _join(self, job: Job) -> None:
         with self._changed:
+            if self._broken is not None:
+                raise EngineBroken(*self._broken)
             if self._close_reason is not None:
                 raise EngineClosed(self._close_reason)
             if len(self._line) >= self._max_waiting:
@@ -114,11 +131,26 @@ class GenerateEngine:
 
     @torch.inference_mode()
     def _work(self) -> None:
-        while (job := self._next_job()) is not None:
-            error = self._answer(job)
-            if error is not None:
-                job.tell(error)
-                _give_memory_back()
+        try:
+            while (job := self._next_job()) is not None:
+                error = self._answer(job)
+                if error is not None:
+                    job.tell(error)
+                    _give_memory_back()
+        except Exception as error:  # noqa: BLE001 - the thread's edge: else all that wait would wait for ever
+            _log.exception("the engine broke")
+            self._break(type(error).__name__, _first_sentence(error))
+
+    def _break(self, kind: str, cause: str) -> None:
+        """Tells everybody. A job that has got its own error already reads no second one."""
+        with self._changed:
+            self._broken = (kind, cause)
+            for job in (self._running, *self._line):
+                if job is not None:
+                    job.tell(EngineBroken(kind, cause))
+            self._line.clear()
+            self._running = None
+        self._on_broken(str(EngineBroken(kind, cause)))
 
     def _answer(self, job: Job) -> EngineError | None:
         """Makes one answer. The exception is returned, not kept: its frames hold the request's tensors."""
@@ -131,11 +163,13 @@ class GenerateEngine:
             self._pump(job, generation)
         except EngineError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - whatever the network raises must end this answer only
+        except Exception as error:  # whatever the network raises must end this answer only
             if _is_out_of_memory(error):
                 num_tokens = len(job.request.input_ids) + (generation.num_tokens if generation else 0)
                 _log.warning("out of memory at %d tokens: %s", num_tokens, error)
                 return OutOfMemory(num_tokens, len(job.request.pictures), _first_sentence(error))
+            if isinstance(error, torch.AcceleratorError):
+                raise  # a fault of the device: every later call to it fails too
             _log.exception("the network failed")
             return GenerationFailed(type(error).__name__, _first_sentence(error))
         return None

@@ -7,6 +7,7 @@ import secrets
 import torch
 from torch import Tensor
 
+from model.engine.errors import GenerationFailed
 from model.engine.request import SamplingSettings
 
 
@@ -21,7 +22,16 @@ class Sampler:
         self._generator.manual_seed(secrets.randbits(63) if settings.seed is None else settings.seed)
 
     def draw(self, logits: Tensor) -> int:
-        """The next token's id from the last position's logits [V]."""
+        """The next token's id from the last position's logits [V]. Raises GenerationFailed where they are no numbers.
+
+        -inf rules a token out and is a number here, unless it is all there is.
+        """
+        if not bool(torch.isfinite(logits.max())):  # the maximum is NaN as soon as one of them is
+            raise GenerationFailed(
+                "scores that are no numbers",
+                "the network's numbers grew too large for their format, or its weights are broken",
+                "Load it with --dtype float32.",
+            )
         if self._temperature == 0.0:
             return int(logits.argmax())
         probabilities = torch.softmax(logits.float().cpu() / self._temperature, dim=-1)  # [V]

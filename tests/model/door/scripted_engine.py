@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 
 from conversations.messages import ImageRef, Message
 from model.door.readiness import Readiness, Served
-from model.engine.errors import EngineClosed, EngineError
+from model.engine.errors import EngineClosed
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading
 
-Script = Sequence[Event | EngineError | float]
+Script = Sequence[Event | Exception | float]
 HELLO: Script = (Reading(), Piece("Hel"), Piece("lo"), Finished("stop", 7, 3))
 
 
 @dataclass
 class ScriptedEngine:
-    """Plays events; a number is a pause in seconds, an EngineError is raised."""
+    """Plays events; a number is a pause in seconds, an exception is raised."""
 
     script: Script = HELLO
     asked: list[GenerationRequest] = field(default_factory=list)
@@ -37,7 +37,7 @@ class ScriptedEngine:
             for step in self.script:
                 if self.close_reason is not None:
                     raise EngineClosed(self.close_reason)
-                if isinstance(step, EngineError):
+                if isinstance(step, Exception):
                     raise step
                 if isinstance(step, float):
                     await asyncio.sleep(step)

@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from model.door.answer import Answer
 from model.door.limits import Limits
 from model.door.readiness import Readiness
 from model.door.routes import build_app
 from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong, QueueFull
-from model.engine.request import Finished, Piece, Reading, SamplingSettings, Waiting
+from model.engine.request import Finished, GenerationRequest, Piece, Reading, SamplingSettings, Waiting
 from tests.model.door.scripted_engine import HELLO, Script, ScriptedEngine, served
 
 HI: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
@@ -30,7 +31,8 @@ def post(readiness: Readiness, body: object, token: str | None = None, **options
     """One request to the application itself, without a socket."""
 
     async def call() -> httpx.Response:
-        app = build_app(readiness, token, options.pop("limits", None))
+        loopback_only = options.pop("loopback_only", False)
+        app = build_app(readiness, token, options.pop("limits", None), loopback_only=loopback_only)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -84,6 +86,27 @@ def test_once_text_has_come_a_sign_of_life_comes_every_second() -> None:
     assert events.count({"phase": "answering"}) == 2
 
 
+def test_a_first_piece_is_written_once_however_long_nothing_comes_after_it() -> None:
+    """An engine need not tell that it reads; its first event may be text."""
+    events = events_of(ask((Piece("Once"), 2.2, Finished("length", 1, 1)), stream=True))
+    pieces = [event for event in events if isinstance(event, dict) and "choices" in event]
+    assert [piece["choices"][0]["delta"].get("content") for piece in pieces] == ["Once", None]
+    assert events.count({"phase": "answering"}) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_unforeseen_fault_in_mid_answer_is_an_error_object_with_its_type(stream: bool) -> None:
+    response = ask((Reading(), Piece("Ha"), ZeroDivisionError("a secret inside")), stream=stream)
+    error = events_of(response)[-1]["error"] if stream else response.json()["error"]
+    assert error["code"] == "internal" and "ZeroDivisionError" in error["message"]
+    assert "secret" not in response.text
+
+
+def test_an_engine_that_ends_without_a_reason_is_told_as_a_fault() -> None:
+    error = events_of(ask((Reading(), Piece("Ha")), stream=True))[-1]["error"]
+    assert error["code"] == "internal" and "without a reason" in error["message"]
+
+
 def test_a_whole_answer_is_one_object() -> None:
     answer = ask().json()
     assert answer["object"] == "chat.completion"
@@ -122,6 +145,10 @@ def test_a_failure_in_mid_answer_is_an_error_object(error: Any, status: int, cod
     assert streamed[-1]["error"]["code"] == code and streamed[-1]["error"]["message"] == str(error)
 
 
+def test_a_full_line_says_when_to_ask_again() -> None:
+    assert int(ask((QueueFull(64),)).headers["Retry-After"]) > 0
+
+
 def test_out_of_memory_comes_with_the_numbers() -> None:
     error = ask((Reading(), OutOfMemory(700, 2, "no"))).json()["error"]
     assert (error["num_tokens"], error["num_pictures"]) == (700, 2)
@@ -155,14 +182,17 @@ def test_without_the_token_nothing_is_asked_of_the_engine(given: str | None) -> 
 
 
 def test_a_body_over_the_limit_is_refused_whether_declared_or_not() -> None:
-    small = Limits(max_body_bytes=100)
-    body = json.dumps({**HI, "user": "x" * 100}).encode()
-    assert post(ready(ScriptedEngine()), body, limits=small).status_code == 413
+    small = Limits(max_body_bytes=2_000_000)
+    body = json.dumps({**HI, "user": "x" * 2_000_000}).encode()
+    refused = post(ready(ScriptedEngine()), body, limits=small)
+    assert refused.status_code == 413
+    message = refused.json()["error"]["message"]
+    assert "2 MB" in message and "1,344 pixels" in message and "fewer" in message
 
     async def chunked() -> httpx.Response:
         async def pieces() -> Any:
-            for start in range(0, len(body), 10):
-                yield body[start : start + 10]
+            for start in range(0, len(body), 65_536):
+                yield body[start : start + 65_536]
 
         transport = httpx.ASGITransport(build_app(ready(ScriptedEngine()), None, small))
         async with httpx.AsyncClient(transport=transport, base_url="http://worker") as client:
@@ -175,6 +205,74 @@ def test_a_body_over_the_limit_is_refused_whether_declared_or_not() -> None:
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_what_a_foreign_web_page_could_post_unasked_is_refused(kind: str) -> None:
     assert post(ready(ScriptedEngine()), HI, headers={"Content-Type": kind}).status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "http://evil.example:8001", "Host": "evil.example:8001"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Host": "evil.example:8001"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "127.0.0.1:8001"}, 200),
+        ({"Host": "localhost:8001"}, 200),
+        ({"Host": "[::1]:8001"}, 200),
+        ({"Host": "127.0.0.1:8001", "Origin": "http://localhost:3000"}, 200),
+    ],
+)
+def test_without_a_token_a_web_page_from_elsewhere_is_refused(headers: dict[str, str], status: int) -> None:
+    """Also one whose name was made to lead here (DNS rebinding), so that its requests are not foreign any more."""
+    headers = {"Host": "127.0.0.1:8001", **headers}
+    engine = ScriptedEngine()
+    assert post(ready(engine), HI, headers=headers, loopback_only=True).status_code == status
+    assert len(engine.asked) == (status == 200)
+    with_token = {**headers, "Authorization": "Bearer secret"}
+    assert post(ready(engine), HI, token="secret", headers=with_token, loopback_only=True).status_code == 200
+
+
+def test_a_worker_for_the_network_may_be_called_by_any_name_but_not_by_a_web_page() -> None:
+    assert post(ready(ScriptedEngine()), HI, headers={"Host": "gpu-box:8001"}).status_code == 200
+    refused = post(ready(ScriptedEngine()), HI, headers={"Origin": "http://gpu-box:8001"})
+    assert refused.status_code == 403 and refused.json()["error"]["code"] == "forbidden"
+    assert "token" in refused.json()["error"]["message"]
+
+
+def test_after_the_engine_broke_the_reason_is_told_and_the_worker_hears_of_it() -> None:
+    readiness = ready(ScriptedEngine())
+    heard: list[str] = []
+    readiness.when_broken(heard.append)
+    readiness.broken("The engine failed with RuntimeError: CUDA error.")
+    assert heard == ["The engine failed with RuntimeError: CUDA error."] and readiness.is_broken
+    assert readiness.health()["state"] == "failed" and "CUDA error" in readiness.health()["reason"]
+    refused = post(readiness, HI)
+    assert refused.status_code == 503 and "CUDA error" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"messages": [{"role": "user", "content": "\ud83d"}]}',
+        rb'{"messages": [{"role": "\ud83d", "content": "x"}]}',
+        rb'{"model": "\ud83d", "messages": [{"role": "user", "content": "x"}]}',
+        rb'{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "\ud83d:x"}}]}]}',
+        rb'{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url":'
+        rb' {"url": "data:image/png;base64,\ud83d"}}]}]}',
+        rb'{"\ud83d": 1, "messages": [{"role": "\ud83d"}], "stop": "\ud83d"}',
+    ],
+)
+def test_half_a_character_is_refused_in_a_sentence(body: bytes) -> None:
+    response = post(ready(ScriptedEngine()), body)
+    assert response.status_code in (400, 404) and response.json()["error"]["message"]
+
+
+def test_half_a_character_in_an_answer_or_an_error_can_still_be_sent() -> None:
+    events = events_of(ask((Reading(), Piece("a\ud83d"), Finished("stop", 1, 1)), stream=True))
+    assert any("a?" in json.dumps(event) for event in events)
+    assert ask((Piece("a\ud83d"), Finished("stop", 1, 1))).json()["choices"][0]["message"]["content"] == "a?"
+    assert "?" in ask((GenerationFailed("E", "\ud83d"),)).json()["error"]["message"]
 
 
 def test_the_engine_gets_the_prompt_the_settings_and_the_templates_own_stop() -> None:
@@ -224,6 +322,37 @@ def test_a_reader_who_leaves_closes_the_stream_at_once() -> None:
 
     assert asyncio.run(call()) < 5
     assert engine.num_running == 0 and engine.num_closed == 1
+
+
+def waits(script: Script, steps: int) -> ScriptedEngine:
+    """An engine whose stream was left after so many turns of the loop, and its answer closed."""
+    engine = ScriptedEngine(script)
+
+    async def call() -> None:
+        events = engine.stream(GenerationRequest("scripted", (1,), (), SamplingSettings()))
+        answer = Answer("scripted", events, await anext(events))
+        beating = answer.stream(include_usage=False)
+        await anext(beating)
+        waiting = asyncio.ensure_future(anext(beating))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        await answer.close()
+        await answer.close()
+        assert engine.num_closed == 1, "closed when close() returns, not some time later"
+
+    asyncio.run(call())
+    return engine
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("pause", [(), (0.0,), (30.0,)])
+def test_closing_an_answer_closes_the_engines_stream_wherever_it_stands(
+    steps: int, pause: tuple[float, ...]
+) -> None:
+    """Before the reading of the next event began, in the midst of it, and when it is done and not yet fetched."""
+    assert waits((Reading(), *pause, Piece("a"), 30.0), steps).num_running == 0
 
 
 def test_an_unforeseen_fault_is_an_error_object_without_its_inside() -> None:

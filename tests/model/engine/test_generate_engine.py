@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from conversations.messages import ImageRef, Message
+from conversations.messages import Content, ImageRef, Message
 from model import checkpoint
 from model.checkpoint import LoadedModel
-from model.engine.errors import EngineClosed, GenerationFailed, OutOfMemory, PromptTooLong, QueueFull
+from model.engine import generate_engine
+from model.engine.errors import (
+    EngineBroken,
+    EngineClosed,
+    GenerationFailed,
+    OutOfMemory,
+    PromptTooLong,
+    QueueFull,
+)
 from model.engine.generate_engine import GenerateEngine
 from model.engine.request import (
     Event,
@@ -25,7 +34,9 @@ from model.engine.request import (
     SamplingSettings,
     Waiting,
 )
+from model.engine.sampling import Sampler
 from model.engine.token_text import TokenText
+from model.engine.warm_up import warm_up
 from model.pixels import pixel_values
 from model.prompt import render
 from tests.model.tiny import write_tiny_checkpoint
@@ -53,7 +64,7 @@ def picture(colour: str = "red") -> Picture:
 def ask(
     loaded: LoadedModel, question: str, *pictures: Picture, sampling: SamplingSettings = GREEDY
 ) -> GenerationRequest:
-    content = (*(ImageRef(each.sha256) for each in pictures), question)
+    content: Content = (*(ImageRef(each.sha256) for each in pictures), question)
     prompt = render(
         loaded.template,
         [Message("user", content)],
@@ -262,6 +273,104 @@ def test_a_failure_of_the_network_is_told_and_the_next_one_works(
         with pytest.raises(GenerationFailed, match="IndexError"):
             answer(engine, ask(loaded, "Hi"))
     assert answer(engine, ask(loaded, "Hi"))
+
+
+def fail_all(
+    loaded: LoadedModel, engine: GenerateEngine, num_requests: int
+) -> tuple[list[BaseException | list[Event]], BaseException | None]:
+    """What requests asked together end with, and what one asked afterwards ends with; never hangs."""
+
+    async def ask_all() -> tuple[list[BaseException | list[Event]], BaseException | None]:
+        asked = (all_events(engine, ask(loaded, f"Question {number}")) for number in range(num_requests))
+        async with asyncio.timeout(20):
+            ended = await asyncio.gather(*asked, return_exceptions=True)
+            try:
+                await all_events(engine, ask(loaded, "And now?"))
+            except EngineBroken as error:
+                return ended, error
+        return ended, None
+
+    return asyncio.run(ask_all())
+
+
+def test_when_the_thread_breaks_everybody_is_told_and_so_is_the_worker(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fault of the device even the giving back of memory raises."""
+
+    def faulty() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    reasons: list[str] = []
+    engine = GenerateEngine(loaded, on_broken=reasons.append)
+    with monkeypatch.context() as patch:
+        broken(IndexError("index out of range"), loaded, patch)
+        patch.setattr(generate_engine, "_give_memory_back", faulty)
+        ended, afterwards = fail_all(loaded, engine, 3)
+    assert {type(end) for end in ended} == {GenerationFailed, EngineBroken}
+    assert isinstance(afterwards, EngineBroken) and "device-side assert" in str(afterwards)
+    assert len(reasons) == 1 and "device-side assert" in reasons[0]
+    assert engine.num_running == engine.num_waiting == 0
+    asyncio.run(engine.close())
+
+
+def test_a_fault_of_the_device_breaks_the_engine_because_no_later_answer_could_succeed(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons: list[str] = []
+    engine = GenerateEngine(loaded, on_broken=reasons.append)
+    with monkeypatch.context() as patch:
+        broken(torch.AcceleratorError("CUDA error: an illegal memory access"), loaded, patch)
+        ended, afterwards = fail_all(loaded, engine, 2)
+    assert [type(end) for end in ended] == [EngineBroken, EngineBroken] and afterwards is not None
+    assert len(reasons) == 1 and "illegal memory access" in reasons[0]
+    asyncio.run(engine.close())
+
+
+@pytest.mark.parametrize(
+    ("value", "sampling"),
+    [(float("nan"), GREEDY), (float("nan"), DRAWN), (float("inf"), DRAWN), (float("-inf"), GREEDY)],
+)
+def test_scores_that_are_no_numbers_are_told_with_the_remedy_instead_of_rubbish(
+    engine: GenerateEngine,
+    loaded: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    value: float,
+    sampling: SamplingSettings,
+) -> None:
+    whole = loaded.model.forward
+
+    def forward(*args: Any, **options: Any) -> Any:
+        output = whole(*args, **options)
+        output.logits[...] = value
+        return output
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loaded.model, "forward", forward)
+        with pytest.raises(GenerationFailed, match="--dtype float32"):
+            answer(engine, ask(loaded, "Hi", sampling=sampling))
+    assert answer(engine, ask(loaded, "Hi", sampling=sampling))
+
+
+def test_a_score_of_minus_infinity_only_rules_its_token_out() -> None:
+    logits = torch.tensor([1.0, float("-inf"), 3.0])
+    assert Sampler(GREEDY).draw(logits) == 2
+    assert {Sampler(replace(DRAWN, seed=seed)).draw(logits) for seed in range(20)} <= {0, 2}
+
+
+def test_a_warm_up_reads_a_picture_and_writes_a_token(loaded: LoadedModel) -> None:
+    engine = GenerateEngine(loaded)
+    warm_up(loaded, engine)
+    assert engine.num_tokens_made >= 1
+    asyncio.run(engine.close())
+
+
+def test_a_context_too_small_for_a_picture_is_no_reason_to_fail_the_warm_up(loaded: LoadedModel) -> None:
+    small = replace(loaded, context_tokens=4)
+    cramped = GenerateEngine(small)
+    warm_up(small, cramped)
+    assert cramped.num_tokens_made == 0
+    asyncio.run(cramped.close())
 
 
 def test_closing_the_engine_ends_what_runs_and_what_waits_with_the_reason(loaded: LoadedModel) -> None:
