@@ -92,7 +92,7 @@ class Answering:
                     self._append(event.text)
                     unshown, phase = True, ""
                 elif isinstance(event, Phase):
-                    said = phase_in_words(event) if not self._outcome.text else ""
+                    said = phase_in_words(event, self.question) if not self._outcome.text else ""
                     unshown, phase = unshown or said != phase, said
                 now = time.monotonic()
                 # A heartbeat is shown too: only while it yields can a reader who left be noticed.
@@ -130,7 +130,11 @@ class Answering:
         return (time.monotonic() - self._began) * 1000
 
 
-def phase_in_words(phase: Phase) -> str:
+def phase_in_words(phase: Phase, question: Turn) -> str:
     if phase.phase == "queued":
         return f"Queued at position {phase.position}" if phase.position else "Queued"
-    return "Reading the picture" if phase.phase == "reading" else "Answering"
+    if phase.phase == "answering":
+        return "Answering"
+    num_pictures = len(question.images)
+    what = "question" if num_pictures == 0 else ("picture" if num_pictures == 1 else "pictures")
+    return f"Reading the {what}"

@@ -77,10 +77,9 @@ class StatusWatch:
         return WorkerStatus(words, False, waits, state.fraction, status.health, status.models)
 
     def _watch(self) -> None:
-        while not self._ended.wait(
-            0.0 if self._status.health is None and self._status.ready else POLL_SECONDS
-        ):
+        while not self._ended.is_set():
             self._status = self._asked()
+            self._ended.wait(POLL_SECONDS)
 
     def _asked(self) -> WorkerStatus:
         before = self._status

@@ -13,8 +13,10 @@
   loop.notice = notice;
   loop.does("hide-notice", () => notice(""));
 
+  const KEPT = "llava-loop-draft"; // a reload keeps what was being written, in this tab
   function grow() {
     const box = $("#draft");
+    try { sessionStorage.setItem(KEPT, box.value); } catch { /* private window */ }
     box.style.height = "auto";
     box.style.height = `${Math.min(box.scrollHeight, Math.round(innerHeight * 0.4))}px`;
   }
@@ -140,6 +142,8 @@
       event.preventDefault();
       loop.addPictures(event.dataTransfer.files);
     });
+    try { $("#draft").value = sessionStorage.getItem(KEPT) || ""; } catch { /* private window */ }
+    grow();
     refresh();
     if (matchMedia("(min-width: 800px)").matches) $("#draft").focus();
   });

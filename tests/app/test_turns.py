@@ -50,7 +50,7 @@ def test_phases_are_told_in_words_and_then_the_text_grows(
     turns: Turns, store: ConversationStore, worker
 ) -> None:
     worker.lines = [(Phase("queued", 2), *A_WHOLE_ANSWER)]
-    updates = run(turns, ask())
+    updates = run(turns, ask(pictures=[picture]))
     assert [each.phase for each in updates if each.phase] == [
         "Sending", "Queued at position 2", "Reading the picture", "Answering",
     ]  # fmt: skip
