@@ -1,4 +1,4 @@
-"""Starts the local worker as a child process, watches it and restarts it when it dies.
+"""Starts the local worker as a child process, watches it and restarts it when it dies or hangs.
 
 The child listens at a loopback port that this process holds for it (so the address stays the same across restarts),
 asks for a secret that travels in its environment, and ends by itself when this process dies.
@@ -10,36 +10,31 @@ import atexit
 import contextlib
 import os
 import secrets
-import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from app.worker_child import (
+    HOST,
+    WorkerOptions,
+    child_environment,
+    death_in_words,
+    end,
+    hold_a_free_port,
+    spawn,
+    worker_command,
+)
 from app.worker_client import WorkerClient, WorkerError
 from app.worker_log import WorkerLog
 
-ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
-TOKEN_VARIABLE = "LLAVA_LOOP_WORKER_TOKEN"
-OUR_VARIABLES = "LLAVA_LOOP_"
-PASSED_ON = frozenset({"TEMPLATE", "DTYPE", "DEVICE", "THREADS"})
-"""The page's other settings (passwords, the database's address) are no business of the worker's."""
+__all__ = ["RestartPace", "WorkerOptions", "WorkerProcess", "WorkerState"]
 
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What the local worker is started with; passed on as its flags. None leaves the worker's own default."""
-
-    model: str = "model/demo"
-    template: str | None = None
-    dtype: str | None = None
-    device: str | None = None
+END_SECONDS = 12.0
+"""How long a worker that is told to end may take; it gives its running answers six of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +54,18 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class RestartPace:
-    """How long to wait before each restart: doubling, until the worker was ready for `steady_seconds`."""
+    """How long to wait before each restart: doubling, until the worker was ready for `steady_seconds`.
+
+    It is asked for its health every `poll_seconds` until it is ready and every `check_seconds` from then on; one that
+    lives and has not answered for `hung_seconds` is ended.
+    """
 
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
     steady_seconds: float = 60.0
     poll_seconds: float = 0.25
+    check_seconds: float = 5.0
+    hung_seconds: float = 60.0
 
 
 class WorkerProcess:
@@ -79,17 +80,18 @@ class WorkerProcess:
         command: Callable[[int], list[str]] | None = None,
     ) -> None:
         """`command` makes another program's argument list from the port, for tests of the watching itself."""
-        self._options = options
         self._log = WorkerLog(log_path)
         self._pace = pace or RestartPace()
-        self._command = command or self._worker_command
+        self._command = command or (lambda port: worker_command(options, port))
         self._token = secrets.token_urlsafe(32)
-        self._port, self._held_port = _hold_a_free_port()
+        self._port, self._held_port = hold_a_free_port()
         self._client = WorkerClient(self.base_url, self._token)
         self._changed = threading.Condition()
         self._state = WorkerState("starting")
         self._restart_at = 0.0
         self._ending = threading.Event()
+        self._woken = threading.Event()  # by stop or restart; set after `_ending`, looked at before it
+        self._killed_because: str | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
 
@@ -122,20 +124,24 @@ class WorkerProcess:
         atexit.register(self.stop)
         self._thread.start()
 
-    def stop(self, timeout_seconds: float = 12.0) -> None:
+    def restart(self) -> None:
+        """Ends the child, if there is one, and starts another at once; returns at once, from any thread.
+
+        The way back from "failed", where the worker stays up to tell the reason, and out of a long pause.
+        """
+        if not self._ending.is_set():
+            self._tell(WorkerState("starting", num_restarts=self._state.num_restarts))
+            self._woken.set()
+
+    def stop(self, timeout_seconds: float = END_SECONDS) -> None:
         """Ends the child (SIGTERM, then SIGKILL) and the watching thread. Safe to call twice."""
         self._ending.set()
+        self._woken.set()
         atexit.unregister(self.stop)
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)  # it may be about to start a child
-        child = self._child
-        if child is not None and child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(timeout_seconds)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        if self._child is not None:
+            end(self._child, timeout_seconds)
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
         self._held_port.close()
@@ -154,21 +160,24 @@ class WorkerProcess:
         while not self._ending.is_set():
             self._tell(WorkerState("starting", reason=reason, num_restarts=num_restarts))
             ready_seconds = self._run_once(num_restarts)
-            if self._ending.is_set():
-                return
-            if ready_seconds >= self._pace.steady_seconds:
-                pause = self._pace.first_seconds
             reason = self._death_in_words()
             num_restarts += 1
-            self._restart_at = time.monotonic() + pause
-            self._tell(WorkerState("restarting", reason=reason, num_restarts=num_restarts))
-            self._ending.wait(pause)
-            pause = min(2 * pause, self._pace.longest_seconds)
+            if not self._woken.is_set():
+                if ready_seconds >= self._pace.steady_seconds:
+                    pause = self._pace.first_seconds
+                self._restart_at = time.monotonic() + pause
+                self._tell(WorkerState("restarting", reason=reason, num_restarts=num_restarts))
+                self._woken.wait(pause)
+                pause = min(2 * pause, self._pace.longest_seconds)
+            if self._woken.is_set():  # a person asked for it: no pause, and the past is forgotten
+                self._woken.clear()
+                pause, reason = self._pace.first_seconds, None
 
     def _run_once(self, num_restarts: int) -> float:
         """One child's life, to its end or ours. Returns how many seconds it was ready."""
+        self._killed_because = None
         try:
-            child = self._spawn()
+            child = spawn(self._command(self._port), child_environment(os.environ, self._token))
         except OSError as error:
             self._child = None
             self._log.write(f"the worker cannot be started: {error}\n".encode())
@@ -176,50 +185,40 @@ class WorkerProcess:
         self._child = child
         pump = threading.Thread(target=self._pump, args=(child.stdout,), name="worker-log", daemon=True)
         pump.start()
-        ready_at: float | None = None
-        while child.poll() is None and not self._ending.wait(self._pace.poll_seconds):
-            if ready_at is None and self._ask_health(num_restarts) == "ready":
-                ready_at = time.monotonic()
-        if child.poll() is not None:
+        ready_at = self._look_after(child, num_restarts)
+        if not self._ending.is_set():  # else stop() ends it, in its own time
+            end(child, END_SECONDS)
             pump.join(timeout=1.0)
         return 0.0 if ready_at is None else time.monotonic() - ready_at
+
+    def _look_after(self, child: subprocess.Popen[bytes], num_restarts: int) -> float | None:
+        """Asks for its health until it has died, hung, or somebody wants it ended. Returns since when it was ready."""
+        ready_at: float | None = None
+        answered_at = time.monotonic()
+        while child.poll() is None and not self._woken.wait(self._pace.poll_seconds):
+            now = time.monotonic()
+            if ready_at is not None and now - answered_at < self._pace.check_seconds:
+                continue
+            phase = self._ask_health(num_restarts)
+            if phase is not None:
+                answered_at = time.monotonic()
+                ready_at = (ready_at or answered_at) if phase == "ready" else None
+            elif time.monotonic() - answered_at >= self._pace.hung_seconds and child.poll() is None:
+                seconds = f"{self._pace.hung_seconds:g} seconds"
+                self._killed_because = f"The worker ran but did not answer for {seconds}, so it was ended."
+                child.kill()
+                child.wait()
+        return ready_at
 
     def _ask_health(self, num_restarts: int) -> str | None:
         """Tells and returns the worker's own state; None while it does not answer."""
         try:
-            health = self._client.health(timeout_seconds=5.0)
+            health = self._client.health(timeout_seconds=min(5.0, self._pace.hung_seconds))
         except WorkerError:
             return None  # not yet listening, or busy importing; whether it lives the process tells
-        self._tell(WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts))
+        if not self._woken.is_set():  # else the state is what stop or restart said
+            self._tell(WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts))
         return health.state
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self._command(self._port),
-            cwd=ROOT,
-            env=child_environment(os.environ, self._token),
-            stdin=subprocess.PIPE,  # never written to: its end tells the child that we have died
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end the child
-        )
-
-    def _worker_command(self, port: int) -> list[str]:
-        model = Path(self._options.model)
-        # A path is meant from where the person stands; what is not there is left to the worker, which stands in ROOT.
-        command = [sys.executable, "-m", "model.worker", "--host", HOST, "--port", str(port)]
-        command += [
-            "--model",
-            str(model.resolve()) if model.exists() else self._options.model,
-            "--exit-with-parent",
-        ]
-        if hasattr(socket, "SO_REUSEPORT"):
-            command.append("--reserved-port")
-        for flag in ("template", "dtype", "device"):
-            value = getattr(self._options, flag)
-            if value is not None:
-                command += [f"--{flag}", value]
-        return command
 
     def _pump(self, output: IO[bytes] | None) -> None:
         if output is None:
@@ -230,6 +229,8 @@ class WorkerProcess:
                     self._log.write(line)
 
     def _death_in_words(self) -> str:
+        if self._killed_because is not None:
+            return self._killed_because
         child = self._child
         if child is None or child.returncode is None:
             return f"The worker could not be started: {self._log.last_line}"
@@ -239,41 +240,3 @@ class WorkerProcess:
         with self._changed:
             self._state = state
             self._changed.notify_all()
-
-
-def child_environment(environment: Mapping[str, str], token: str) -> dict[str, str]:
-    """What the worker may know: everything but the page's own settings, and the secret."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith(OUR_VARIABLES) or name.removeprefix(OUR_VARIABLES) in PASSED_ON
-    }
-    # Waiting threads that spin take the page's share of a small machine.
-    return {"OMP_WAIT_POLICY": "PASSIVE", **kept, TOKEN_VARIABLE: token, "PYTHONUNBUFFERED": "1"}
-
-
-def death_in_words(status: int, last_line: str) -> str:
-    """How a child ended: `status` as subprocess gives it, negative for a signal."""
-    if status == -signal.SIGKILL:
-        return "The worker was killed (signal 9), which most often means that the machine ran out of memory."
-    told = f"; the last line of its log: {last_line[:300]}" if last_line else ""
-    if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        return f"The worker was ended by {name}{told}"
-    return f"The worker ended with exit status {status}{told}"
-
-
-def _hold_a_free_port() -> tuple[int, socket.socket]:
-    """Bound but not listening: the child may listen beside it, nobody else gets the port, and while the child is
-    dead a connection is refused at once. Without shared ports (Windows) it is let go, and most likely stays free."""
-    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if hasattr(socket, "SO_REUSEPORT"):
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    held.bind((HOST, 0))
-    port: int = held.getsockname()[1]
-    if not hasattr(socket, "SO_REUSEPORT"):
-        held.close()
-    return port, held

@@ -8,20 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from app.worker_child import ROOT, child_environment, death_in_words
 from app.worker_client import WorkerClient, WorkerUnauthorized, WorkerUnreachable
-from app.worker_process import (
-    ROOT,
-    RestartPace,
-    WorkerOptions,
-    WorkerProcess,
-    child_environment,
-    death_in_words,
-)
+from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
 
 FAST = RestartPace(first_seconds=0.1, longest_seconds=0.4, steady_seconds=60, poll_seconds=0.02)
 
@@ -33,6 +28,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def phase_of(worker: WorkerProcess) -> str:
+    return worker.state.phase
+
+
 def program(source: str) -> Callable[[int], list[str]]:
     return lambda port: [sys.executable, "-c", source, str(port)]
 
@@ -42,7 +41,7 @@ def test_a_missing_checkpoint_is_told_and_the_worker_stays_up_to_tell_it(tmp_pat
     worker = WorkerProcess(
         WorkerOptions(str(tmp_path / "nothing")), tmp_path / "var" / "worker.log", pace=FAST
     )
-    assert worker.state.phase == "starting"
+    assert phase_of(worker) == "starting"
     worker.start()
     try:
         state = worker.wait_until_ready(100)
@@ -62,7 +61,7 @@ def test_a_missing_checkpoint_is_told_and_the_worker_stays_up_to_tell_it(tmp_pat
         wait_for(lambda: worker.process_id not in (None, first))
     finally:
         worker.stop()
-    assert worker.state.phase == "stopped" and worker.process_id is None
+    assert phase_of(worker) == "stopped" and worker.process_id is None
     assert "listening at" in (tmp_path / "var" / "worker.log").read_text()
     with pytest.raises(WorkerUnreachable):
         WorkerClient(worker.base_url).health()
@@ -79,6 +78,87 @@ def test_a_worker_that_keeps_dying_is_restarted_with_a_growing_pause(tmp_path: P
     begun = [float(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines()]
     pauses = [later - earlier for earlier, later in pairwise(begun)]
     assert pauses[1] > 0.2 and pauses[2] > 0.4 and pauses[3] > 0.4
+
+
+HEALTHY = """
+import http.server, json, os, sys, time
+class Door(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        state = "failed" if os.path.exists(sys.argv[2]) else "ready"
+        body = json.dumps({"state": state, "fraction": 1.0, "reason": "broken weights"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    allow_reuse_port = True
+print("listening", flush=True)
+Server(("127.0.0.1", int(sys.argv[1])), Door).serve_forever()
+"""
+
+
+def healthy(fault: Path) -> Callable[[int], list[str]]:
+    """A small server that is ready, or failed while there is a file `fault`."""
+    return lambda port: [sys.executable, "-c", HEALTHY, str(port), str(fault)]
+
+
+def test_a_failed_worker_can_be_restarted_without_restarting_the_page(tmp_path: Path) -> None:
+    fault = tmp_path / "fault"
+    fault.touch()
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=healthy(fault))
+    worker.start()
+    try:
+        assert worker.wait_until_ready(30).phase == "failed"
+        first = worker.process_id
+        fault.unlink()
+        worker.restart()
+        assert phase_of(worker) == "starting" and worker.state.reason is None
+        assert worker.wait_until_ready(30).phase == "ready"
+        assert worker.process_id not in (None, first) and worker.state.num_restarts == 1
+        worker.restart()
+        wait_for(lambda: worker.state.num_restarts == 2 and worker.state.phase == "ready")
+    finally:
+        worker.stop()
+    worker.restart()
+    assert phase_of(worker) == "stopped" and worker.process_id is None
+
+
+def test_a_restart_ends_the_pause(tmp_path: Path) -> None:
+    slow = RestartPace(first_seconds=300, poll_seconds=0.02)
+    worker = WorkerProcess(
+        WorkerOptions(), tmp_path / "log", pace=slow, command=program("raise SystemExit(1)")
+    )
+    worker.start()
+    wait_for(lambda: worker.state.phase == "restarting")
+    worker.restart()
+    wait_for(lambda: worker.state.num_restarts == 2)
+    worker.stop()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP on this system")
+def test_a_worker_that_hangs_is_ended_and_started_anew_with_that_reason(tmp_path: Path) -> None:
+    pace = replace(FAST, check_seconds=0.05, hung_seconds=3.0)
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=pace, command=healthy(tmp_path / "fault"))
+    seen: list[str] = []
+    worker.start()
+    try:
+        assert worker.wait_until_ready(30).phase == "ready"
+        hung, before = worker.process_id, worker.state.num_restarts
+        assert hung is not None
+        os.kill(hung, signal.SIGSTOP)
+
+        def told() -> bool:
+            seen.append(worker.state.reason or "")
+            return worker.state.num_restarts > before
+
+        wait_for(told)
+        assert any("did not answer for 3 seconds" in reason for reason in seen)
+        assert not _alive(hung)
+        assert worker.wait_until_ready(30).phase == "ready"
+    finally:
+        worker.stop()
 
 
 def test_while_it_waits_the_state_counts_down(tmp_path: Path) -> None:
