@@ -46,9 +46,7 @@ def test_a_question_is_in_the_log_before_it_is_asked(turns: Turns, store: Conver
     list(updates)
 
 
-def test_phases_are_told_in_words_and_then_the_text_grows(
-    turns: Turns, store: ConversationStore, worker
-) -> None:
+def test_phases_are_told_in_words_and_then_the_text_grows(turns: Turns, worker, picture: ImageRef) -> None:
     worker.lines = [(Phase("queued", 2), *A_WHOLE_ANSWER)]
     updates = run(turns, ask(pictures=[picture]))
     assert [each.phase for each in updates if each.phase] == [

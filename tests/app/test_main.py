@@ -1,0 +1,57 @@
+"""The order of the start: the worker goes first, the page's framework is imported while it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import main as start
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_until_the_worker_is_started_no_heavy_library_is_imported() -> None:
+    program = (
+        "import sys, app.main; "
+        "print(sorted({'gradio', 'sqlalchemy', 'torch', 'transformers', 'PIL', 'fastapi'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_worker_is_started_before_the_page_is_built_and_stopped_however_it_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    happened: list[str] = []
+
+    class Worker:
+        def __init__(self, options, log_path: Path) -> None:
+            self.model = options.model
+
+        def start(self) -> None:
+            happened.append(f"start {self.model}")
+
+        def stop(self) -> None:
+            happened.append("stop")
+
+    def serve(settings: Settings, worker: Worker) -> None:
+        happened.append("serve")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start, "WorkerProcess", Worker)
+    monkeypatch.setattr(start, "_serve", serve)
+    monkeypatch.setattr(start.signal, "signal", lambda *_: None)
+    monkeypatch.chdir(ROOT)
+    start.main(["--model", "some/where", "--database-url", f"sqlite:///{tmp_path}/new/chats.db"])
+    assert happened == ["start some/where", "serve", "stop"]
+    assert (tmp_path / "new").is_dir()
+
+
+def test_a_worker_elsewhere_is_not_started_here() -> None:
+    assert start._start_worker(Settings(worker_url="http://gpu:8001")) is None
