@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from app.event_stream import EventStream, as_worker_error
+from app.whole_text import WholePieces, whole_text
 from app.worker_errors import (
     ContextTooLong,
     ModelNotFound,
@@ -103,7 +104,9 @@ class WorkerClient:
         if not isinstance(entries, list):
             raise WorkerProtocolError(self.base_url, "/v1/models gives no list")
         return tuple(
-            entry["id"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+            whole_text(entry["id"])
+            for entry in entries
+            if isinstance(entry, dict) and isinstance(entry.get("id"), str)
         )
 
     def stream(self, request: ChatRequest) -> Iterator[WorkerEvent]:
@@ -113,13 +116,16 @@ class WorkerClient:
         """
         model = request.model or self._default_model()
         client = self._client()
-        call = client.build_request("POST", "/v1/chat/completions", json=self._body(request, model))
+        body = json.dumps(self._body(request, model), ensure_ascii=False).encode("utf-8", "replace")
+        headers = {"Content-Type": "application/json"}
+        call = client.build_request("POST", "/v1/chat/completions", content=body, headers=headers)
         with EventStream(self.base_url, client, call) as stream:
             yield from self._events(stream.lines(HEARTBEAT_SECONDS))
 
     def _events(self, lines: Iterator[str | httpx.Response | None]) -> Iterator[WorkerEvent]:
         reason: str | None = None
         usage: Mapping[str, Any] = {}
+        pieces = WholePieces()
         for line in lines:
             if isinstance(line, httpx.Response):
                 raise self._refusal(line)
@@ -135,8 +141,10 @@ class WorkerClient:
                 usage = chunk.get("usage") or usage
                 text, ended = _first_choice(chunk)
                 reason = ended or reason
-                if text:
+                if text := pieces.feed(text):
                     yield Piece(text)
+        if rest := pieces.rest():
+            yield Piece(rest)
         if reason is None:
             raise WorkerDied(self.base_url, "the stream ended without a finish reason")
         yield Finished(
@@ -241,7 +249,7 @@ def _is_loopback(host: str) -> bool:
 
 def _health(told: Mapping[str, Any]) -> WorkerHealth:
     def text(key: str) -> str | None:
-        return told[key] if isinstance(told.get(key), str) else None
+        return whole_text(told[key]) if isinstance(told.get(key), str) else None
 
     fraction = told.get("fraction")
     return WorkerHealth(

@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.whole_text import whole_text
+
 
 class WorkerError(Exception):
     """Any failure of a call to a worker. Its text is one sentence that names what happened and the remedy."""
@@ -160,7 +162,7 @@ def refusal(status: int, error: Mapping[str, Any], retry_after: str | None = Non
     """The exception for an error object. `status` is 200 where the error came inside a running stream."""
     code = str(error.get("code") or "")
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, WorkerRefused)
-    refused = kind(status, code, str(error.get("message") or ""), error)
+    refused = kind(status, code, whole_text(str(error.get("message") or "")), error)
     if isinstance(refused, WorkerBusy) and retry_after is not None:
         try:
             refused.retry_after_seconds = float(retry_after)

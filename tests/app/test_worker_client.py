@@ -304,3 +304,27 @@ def test_another_server_is_ready_once_it_lists_a_model(health: Handler) -> None:
 
 def test_another_server_that_still_loads_is_not_called_ready() -> None:
     assert health_of({"/v1/models": reply(503, {"error": {"message": "Loading model"}})}).state == "loading"
+
+
+def test_half_a_character_from_any_server_is_never_passed_on() -> None:
+    """The line is escaped JSON, as such servers send it."""
+    events = answer_of(sse(piece("a\ud83d"), piece("\ude00b\ud83d"), piece(None, "stop"), "data: [DONE]"))
+    text = "".join(event.text for event in events if isinstance(event, Piece))
+    assert text == "a\U0001f600b\ufffd"
+
+
+def test_half_a_character_in_a_question_is_sent_as_a_mark() -> None:
+    request = ChatRequest((Message("user", ("half \ud83d",)),), model="tiny")
+    handler = sse(piece("x"), piece(None, "stop"), "data: [DONE]")
+    with Server({"/v1/chat/completions": handler}).running() as server:
+        list(WorkerClient(server.url).stream(request))
+        assert server.posted[0]["messages"][0]["content"] == "half ?"
+
+
+def test_half_a_character_in_a_refusal_or_in_the_health_can_be_shown() -> None:
+    with pytest.raises(WorkerBusy) as refused:
+        answer_of(reply(429, {"error": {"message": "full \ud83d"}}))
+    assert str(refused.value) == "full \ufffd"
+    health = {"state": "failed", "reason": "\ud83d", "model": "m"}
+    with Server({"/health": reply(200, health)}).running() as server:
+        assert WorkerClient(server.url).health().reason == "\ufffd"
