@@ -73,7 +73,9 @@ def main(argv: list[str] | None = None) -> int:
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
-                rates = {number: [_rate(browser, settings.port, store, 0)] for number in (0, 10)}  # the first warms up
+                rates = {
+                    number: [_rate(browser, settings.port, store, 0)] for number in (0, 10)
+                }  # the first warms up
                 for _ in range(rounds):
                     for number in rates:
                         rates[number].append(_rate(browser, settings.port, store, number))

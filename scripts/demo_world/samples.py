@@ -57,8 +57,11 @@ def turns(picked: list[Exchange], rng: random.Random, opening: ImageRef | str | 
     return messages
 
 
-def picture_sample(seed: int, *, how_many: int, max_things: int = 4) -> Sample:
-    """A conversation about a picture; one in seven goes on with a second picture, one in twelve off the subject."""
+def picture_sample(seed: int, *, how_many: int, max_things: int = 4, described: bool = False) -> Sample:
+    """A conversation about a picture; one in seven goes on with a second picture, one in twelve off the subject.
+
+    `described`: a description ends it. At the end, because after one the answers could be read from it.
+    """
     rng = random.Random(f"sample-{seed}")
     scene = sample_scene(seed, num_things=rng.randint(1, max_things))
     system = rng.choice(_OTHER_SYSTEMS) if rng.random() < 0.06 else None
@@ -66,11 +69,16 @@ def picture_sample(seed: int, *, how_many: int, max_things: int = 4) -> Sample:
         second = sample_scene(seed + 500_000_000, num_things=rng.randint(1, max_things))
         messages = turns(exchanges(scene, rng, 2), rng, PICTURE)
         messages += turns(exchanges(second, rng, how_many - 3), rng, PICTURE)
-        return Sample(tuple(messages), (scene, second), system)
+        return Sample((*messages, *_description(second, seed, described)), (scene, second), system)
     messages = turns(exchanges(scene, rng, how_many), rng, PICTURE)
     if rng.random() < 1 / 12:
         messages += _said(rng, rng.choice(OFF_TOPIC), OFF_TOPIC_ANSWER)
-    return Sample(tuple(messages), (scene,), system)
+    return Sample((*messages, *_description(scene, seed, described)), (scene,), system)
+
+
+def _description(scene: Scene, seed: int, wanted: bool) -> list[Message]:
+    exchange = ask("describe", scene, random.Random(f"description-{seed}")) if wanted else None
+    return turns([exchange], random.Random(seed), None) if exchange is not None else []
 
 
 def text_sample(seed: int, *, how_many: int) -> Sample:
