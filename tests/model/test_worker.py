@@ -20,6 +20,8 @@ import openai
 import pytest
 from PIL import Image
 
+import model.worker
+from app.settings import DTYPES
 from app.worker_client import (
     ChatRequest,
     ContextTooLong,
@@ -36,7 +38,10 @@ from app.worker_client import (
 )
 from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
 from conversations.messages import ImageRef, Message
-from model.worker import TOKEN_VARIABLE, read_settings
+from model.door.readiness import Readiness
+from model.serving import ModelChoice
+from model.worker import BROKEN_STATUS, TOKEN_VARIABLE, read_settings, run
+from tests.model.door.scripted_engine import ScriptedEngine, served
 from tests.model.tiny import write_tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -308,28 +313,41 @@ def test_who_waits_is_told_the_place_and_leaving_the_line_frees_it(
 # --- its life -------------------------------------------------------------------------------------
 
 
-def test_a_killed_worker_is_told_in_mid_answer_and_the_next_one_answers(
-    client: WorkerClient, worker: WorkerProcess
-) -> None:
-    events = started(client, "A long story")
-    assert worker.process_id is not None
-    os.kill(worker.process_id, signal.SIGKILL)
-    with pytest.raises(WorkerDied):
-        list(events)
-    wait_for(lambda: worker.state.num_restarts >= 1 and worker.state.phase in ("loading", "starting"))
-    seen_loading = threading.Event()
+def test_a_killed_worker_is_told_in_mid_answer_and_the_next_one_answers(tmp_path: Path) -> None:
+    """With an engine that plays a script: how a death is seen does not depend on the network."""
+    worker = WorkerProcess(
+        WorkerOptions(),
+        tmp_path / "log",
+        pace=RestartPace(first_seconds=0.1),
+        command=lambda port: [sys.executable, "-m", "tests.model.door.scripted_engine", str(port)],
+    )
+    worker.start()
+    try:
+        assert worker.wait_until_ready(60).phase == "ready"
+        client = WorkerClient(worker.base_url, worker.token)
+        events = started(client, "Count")
+        assert worker.process_id is not None
+        os.kill(worker.process_id, signal.SIGKILL)
+        with pytest.raises(WorkerDied):
+            list(events)
+        wait_for(lambda: worker.state.num_restarts >= 1 and worker.state.phase in ("loading", "starting"))
+        seen_loading = threading.Event()
 
-    def back() -> bool:
-        try:
-            return isinstance(answer_of(client, "Hi", model="tiny", max_new_tokens=2)[-1], Finished)
-        except WorkerLoading:
-            seen_loading.set()
-        except (WorkerUnreachable, WorkerDied):
-            pass  # not listening yet
-        return False
+        def back() -> bool:
+            try:
+                started(client, "Count").close()  # type: ignore[attr-defined]
+            except WorkerLoading:
+                seen_loading.set()
+            except (WorkerUnreachable, WorkerDied):
+                pass  # not listening yet
+            else:
+                return True
+            return False
 
-    wait_for(back, seconds=90)
-    assert seen_loading.is_set()
+        wait_for(back, seconds=60)
+        assert seen_loading.is_set()
+    finally:
+        worker.stop()
 
 
 def test_on_sigterm_running_answers_end_with_a_reason_within_ten_seconds(tmp_path: Path) -> None:
@@ -382,10 +400,61 @@ def test_flags_go_before_the_environment() -> None:
     assert read_settings([], {}).choice.template is None
 
 
-def test_a_port_that_is_taken_is_told_in_words() -> None:
+def test_the_default_number_format_is_left_to_the_device_here_as_on_the_page() -> None:
+    assert read_settings([], {}).choice.dtype == ModelChoice("x").dtype == "auto"
+    for dtype in DTYPES:
+        assert read_settings(["--dtype", dtype], {}).choice.dtype == dtype
+
+
+def test_a_port_that_is_taken_is_told_in_words(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        command = [sys.executable, "-m", "model.worker", "--port", str(taken.getsockname()[1])]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2 and "choose another --port" in done.stdout
+        assert run(read_settings(["--port", str(taken.getsockname()[1])], {})) == 2
+    assert "choose another --port" in caplog.text
+
+
+def test_a_folder_that_is_not_there_is_told_before_torch_is_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys; from model.door.readiness import Readiness; from model.serving import *\n"
+        "readiness = Readiness('x'); load_in_background(ModelChoice(sys.argv[1]), readiness).join()\n"
+        "print(readiness.health()['reason'], 'torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "nothing")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert "There is no folder" in done.stdout and done.stdout.split()[-1] == "False"
+
+
+def test_a_broken_engine_ends_the_worker_with_a_status_and_the_reason_as_last_words(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load(choice: ModelChoice, readiness: Readiness) -> None:
+        readiness.ready(served(ScriptedEngine()))
+        threading.Timer(0.1, readiness.broken, ("The engine broke with RuntimeError: CUDA error.",)).start()
+
+    monkeypatch.setattr(model.worker, "load_in_background", load)
+    caplog.set_level("INFO")
+    assert run(read_settings(["--port", "0"], {})) == BROKEN_STATUS
+    assert "CUDA error" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1:8001", 200), ("evil.example", 403)])
+def test_a_local_worker_without_a_token_answers_to_local_names_only(
+    monkeypatch: pytest.MonkeyPatch, host: str, status: int
+) -> None:
+    answers: list[int] = []
+
+    def load(choice: ModelChoice, readiness: Readiness) -> None:
+        def ask() -> None:
+            url = f"http://127.0.0.1:{port}/health"
+            answers.append(httpx.get(url, headers={"Host": host}, trust_env=False).status_code)
+            readiness.broken("enough")
+
+        threading.Thread(target=ask).start()
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setattr(model.worker, "load_in_background", load)
+    run(read_settings(["--port", str(port)], {}))
+    assert answers == [status]

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
@@ -70,21 +72,24 @@ def served(engine: ScriptedEngine) -> Served:
 
 
 def main(port: int) -> None:
-    """A worker whose answers take a piece every 0.1 s, without end."""
+    """A worker that loads for a second, and whose answers then take a piece every 0.1 s, without end."""
     import uvicorn
 
     from model.door.routes import build_app
-    from model.worker import WorkerServer, listen
+    from model.worker import TOKEN_VARIABLE, WorkerServer, listen
 
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
     pieces: list[Event | float] = [step for number in range(9999) for step in (0.1, Piece(f"{number} "))]
     readiness = Readiness("scripted")
-    readiness.ready(served(ScriptedEngine([Reading(), *pieces])))
+    loading = threading.Timer(1.0, readiness.ready, (served(ScriptedEngine([Reading(), *pieces])),))
     config = uvicorn.Config(
-        build_app(readiness, None), log_config=None, timeout_graceful_shutdown=9, lifespan="off"
+        build_app(readiness, os.environ.get(TOKEN_VARIABLE)),
+        log_config=None,
+        timeout_graceful_shutdown=9,
+        lifespan="off",
     )
     asyncio.run(
-        WorkerServer(config, readiness, lambda: None).serve([listen("127.0.0.1", port, reserved=False)])
+        WorkerServer(config, readiness, loading.start).serve([listen("127.0.0.1", port, reserved=True)])
     )
 
 
