@@ -32,7 +32,7 @@ went in.
 | CLIP | vision and text towers | pictures and captions, patches and phrases, by contrast | {clip_steps} x 128 |
 | language model | a small LLaMA | scenes told in words, questions and answers | {text_steps} x 64 |
 | stage 1 | the projector | captions | {align_steps} x 64 |
-| stage 2 | projector and language model | instructions: conversation, description, reasoning | {tune_steps} x 48 |
+| stage 2 | projector and language model | conversation, description, reasoning | {tune_steps} |
 
 The vision tower is frozen in both stages; its layer before the last gives the picture features.
 
@@ -54,6 +54,7 @@ def write_card(
     card = _CARD.format(
         shapes=", ".join(SHAPES), colours=", ".join(COLOURS), table=table(marks), parameters=num_parameters,
         size=(folder / "model.safetensors").stat().st_size / 1e6, seeds_from=SEEDS_FROM, held_out=HELD_OUT_SHARE,
-        **{key: settings[key] for key in ("seed", "clip_steps", "text_steps", "align_steps", "tune_steps")},
+        tune_steps=f"{settings['first_tune_steps']} x 48, then {settings['tune_steps']} x 24",
+        **{key: settings[key] for key in ("seed", "clip_steps", "text_steps", "align_steps")},
     )  # fmt: skip
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -52,15 +52,41 @@ def align_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, ba
     return stage.loss(make_batch(samples, TEMPLATES["plain"], tokenizer).to(_device(stage)))
 
 
+def first_tune_loss(
+    stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int, num_steps: int
+) -> Tensor:
+    """Stage 2, first part: instructions about few things, then about up to four; descriptions come in at a sixth."""
+    progress = step / num_steps
+    max_things = 1 if progress < 0.03 else 2 if progress < 0.1 else 3 if progress < 0.15 else 4
+    described_share = 0.0 if progress < 1 / 6 else 0.7
+    return _instruction_loss(
+        stage, tokenizer, TUNE_SEEDS_FROM, step, batch_size, described_share, max_things=max_things
+    )
+
+
 def tune_loss(
     stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int, num_steps: int
 ) -> Tensor:
-    """Stage 2: instructions, first about few things, then up to four; a little text keeps the language."""
-    first = TUNE_SEEDS_FROM + step * batch_size
-    progress = step / num_steps
-    max_things = 1 if progress < 0.03 else 2 if progress < 0.1 else 3 if progress < 0.15 else 4
-    # Descriptions teach which colour, shape and place belong together faster than single questions do.
-    described_share = 0.0 if progress < 1 / 6 else 0.7 if progress < 0.7 else 0.35
+    """Stage 2, second part: instructions about up to four things, in smaller batches and more steps."""
+    described_share = 0.6 if step < num_steps / 2 else 0.35
+    return _instruction_loss(
+        stage, tokenizer, TUNE_SEEDS_FROM + 10_000_000, step, batch_size, described_share
+    )
+
+
+def _instruction_loss(
+    stage: Trained,
+    tokenizer: PreTrainedTokenizerFast,
+    seeds_from: int,
+    step: int,
+    batch_size: int,
+    described_share: float,
+    *,
+    max_things: int = 4,
+) -> Tensor:
+    """Descriptions teach which colour, shape and place belong together faster than single questions do; a little
+    text keeps the language."""
+    first = seeds_from + step * batch_size
     num_described = round(described_share * batch_size)
     samples = [
         _tune_sample(first + row, 4 + step % 4, max_things, described=row < num_described)

@@ -22,12 +22,21 @@ SAVE_EVERY_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Linear warm-up, then a cosine from the peak learning rate down to a twentieth of it."""
+    """Linear warm-up, then a cosine from the peak learning rate down to a twentieth of it.
+
+    `ends_at` cuts the stage before its cosine has come down, for a stage that another one takes over from.
+    """
 
     num_steps: int
     learning_rate: float
     num_warmup_steps: int = 50
     weight_decay: float = 0.0
+    ends_at: int | None = None
+
+    @property
+    def last_step(self) -> int:
+        """How many steps are really taken."""
+        return self.ends_at or self.num_steps
 
     def factor(self, step: int) -> float:
         """The share of the peak learning rate at this step (0-based)."""
@@ -55,7 +64,7 @@ def run_stage(
     file = folder / f"{name}.pt"
     first_step = _restore(file, model, optimizer)
     started = time.monotonic()
-    for step in range(first_step, schedule.num_steps):
+    for step in range(first_step, schedule.last_step):
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * schedule.factor(step)
         model.train()
@@ -65,18 +74,18 @@ def run_stage(
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         done = step + 1
-        if done % 20 == 0 or done == schedule.num_steps:
+        if done % 20 == 0 or done == schedule.last_step:
             _report(
                 folder, name, done, schedule, loss.item(), (time.monotonic() - started) / (done - first_step)
             )
-        if measure and (done % measure_every_steps == 0 or done == schedule.num_steps):
+        if measure and (done % measure_every_steps == 0 or done == schedule.last_step):
             model.eval()
             with torch.inference_mode():
                 print(
                     f"    {name}: " + "  ".join(f"{key} {value:.3f}" for key, value in measure().items()),
                     flush=True,
                 )
-        if done % SAVE_EVERY_STEPS == 0 or done == schedule.num_steps:
+        if done % SAVE_EVERY_STEPS == 0 or done == schedule.last_step:
             _save(file, done, model, optimizer)
     model.eval()
 
@@ -109,8 +118,8 @@ def _save(file: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimi
 def _report(
     folder: Path, name: str, done: int, schedule: Schedule, loss: float, seconds_a_step: float
 ) -> None:
-    minutes_left = (schedule.num_steps - done) * seconds_a_step / 60
+    minutes_left = (schedule.last_step - done) * seconds_a_step / 60
     pace = f"{seconds_a_step:.2f} s a step  {minutes_left:.1f} min left"
-    print(f"{name} {done}/{schedule.num_steps}  loss {loss:.4f}  {pace}", flush=True)
+    print(f"{name} {done}/{schedule.last_step}  loss {loss:.4f}  {pace}", flush=True)
     with (folder / "metrics.jsonl").open("a", encoding="utf-8") as lines:
         lines.write(json.dumps({"stage": name, "step": done, "loss": round(loss, 5)}) + "\n")
