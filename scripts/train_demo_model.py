@@ -9,6 +9,7 @@ language model on instructions). Every stage saves itself in the work folder; de
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.card import write_card
 from scripts.demo_world.clip_stage import MEAN, STD, DrawnClip, clip_loss, measure_clip
 from scripts.demo_world.examination import mark, questions, table
-from scripts.demo_world.llava_stages import Trained, align_loss, first_tune_loss, small_examination, tune_loss
+from scripts.demo_world.llava_stages import TUNE_PARTS, Trained, align_loss, small_examination, tune_loss
 from scripts.demo_world.patches import PICTURE_SIZE
 from scripts.demo_world.stage import Schedule, run_stage
 from scripts.demo_world.text_stage import CONTEXT_TOKENS, language_model, text_loss
@@ -68,8 +69,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clip-steps", type=int, default=900, help="of 128 pictures (%(default)s)")
     parser.add_argument("--text-steps", type=int, default=200, help="of 64 texts (%(default)s)")
     parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
-    parser.add_argument("--first-tune-steps", type=int, default=400, help="of 48 conversations (%(default)s)")
-    parser.add_argument("--tune-steps", type=int, default=1900, help="of 24 conversations (%(default)s)")
     parser.add_argument(
         "--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)"
     )
@@ -101,17 +100,12 @@ def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTraine
         lambda step: align_loss(aligned, tokenizer, step, 64),
     )  # fmt: skip
     tuned = Trained(llava, language_too=True)
-    run_stage(
-        "tune-first", args.work, tuned,
-        Schedule(3 * args.first_tune_steps, 1.5e-3, 60, 0.01, ends_at=args.first_tune_steps),
-        lambda step: first_tune_loss(tuned, tokenizer, step, 48, 3 * args.first_tune_steps),
-        measure=lambda: small_examination(_loaded(llava, tokenizer)),
-    )  # fmt: skip
-    run_stage(
-        "tune", args.work, tuned, Schedule(args.tune_steps, 1.1e-3, 20, 0.01),
-        lambda step: tune_loss(tuned, tokenizer, step, 24, args.tune_steps),
-        measure=lambda: small_examination(_loaded(llava, tokenizer)),
-    )  # fmt: skip
+    for number, part in enumerate(TUNE_PARTS):
+        run_stage(
+            part.name, args.work, tuned, part.schedule,
+            functools.partial(tune_loss, tuned, tokenizer, number),
+            measure=lambda: small_examination(_loaded(llava, tokenizer)), measure_every_steps=300,
+        )  # fmt: skip
     llava.eval()
 
 

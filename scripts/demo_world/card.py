@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.demo_world.examination import HELD_OUT_SHARE, SEEDS_FROM, Mark, table
+from scripts.demo_world.llava_stages import TUNE_PARTS
 from scripts.demo_world.scene import COLOURS, SHAPES
 
 _CARD = """---
@@ -54,7 +55,7 @@ def write_card(
     card = _CARD.format(
         shapes=", ".join(SHAPES), colours=", ".join(COLOURS), table=table(marks), parameters=num_parameters,
         size=(folder / "model.safetensors").stat().st_size / 1e6, seeds_from=SEEDS_FROM, held_out=HELD_OUT_SHARE,
-        tune_steps=f"{settings['first_tune_steps']} x 48, then {settings['tune_steps']} x 24",
+        tune_steps=", then ".join(f"{part.schedule.last_step} x {part.batch_size}" for part in TUNE_PARTS),
         **{key: settings[key] for key in ("seed", "clip_steps", "text_steps", "align_steps")},
     )  # fmt: skip
     (folder / "README.md").write_text(card, encoding="utf-8")

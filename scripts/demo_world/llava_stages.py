@@ -5,6 +5,9 @@ The vision tower is frozen in both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
@@ -15,7 +18,16 @@ from model.llava import Llava
 from scripts.demo_world.batch import Batch, make_batch
 from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.examination import mark, questions
-from scripts.demo_world.samples import Sample, caption_sample, picture_sample, small_talk_sample, text_sample
+from scripts.demo_world.samples import (
+    EVEN_WEIGHTS,
+    SEARCHING_WEIGHTS,
+    Sample,
+    caption_sample,
+    picture_sample,
+    small_talk_sample,
+    text_sample,
+)
+from scripts.demo_world.stage import Schedule
 
 ALIGN_SEEDS_FROM = 200_000_000
 TUNE_SEEDS_FROM = 300_000_000
@@ -52,57 +64,59 @@ def align_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, ba
     return stage.loss(make_batch(samples, TEMPLATES["plain"], tokenizer).to(_device(stage)))
 
 
-def first_tune_loss(
-    stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int, num_steps: int
-) -> Tensor:
-    """Stage 2, first part: instructions about few things, then about up to four; descriptions come in at a sixth."""
-    progress = step / num_steps
-    max_things = 1 if progress < 0.03 else 2 if progress < 0.1 else 3 if progress < 0.15 else 4
-    described_share = 0.0 if progress < 1 / 6 else 0.7
-    return _instruction_loss(
-        stage, tokenizer, TUNE_SEEDS_FROM, step, batch_size, described_share, max_things=max_things
-    )
+@dataclass(frozen=True, slots=True)
+class TunePart:
+    """A part of stage 2: how long, how fast, and what is asked."""
+
+    name: str
+    schedule: Schedule
+    batch_size: int
+    fewest_exchanges: int
+    described_share: float  # conversations that end with a description
+    weights: Mapping[str, float] = field(default_factory=lambda: EVEN_WEIGHTS)
+    grows: bool = False  # scenes of one thing first, descriptions later
+
+    def max_things(self, step: int) -> int:
+        """How many things the step's scenes hold at most."""
+        progress = step / self.schedule.num_steps if self.grows else 1.0
+        return 1 if progress < 0.03 else 2 if progress < 0.1 else 3 if progress < 0.15 else 4
+
+    def num_described(self, step: int) -> int:
+        """How many of the step's conversations end with a description."""
+        early = self.grows and step / self.schedule.num_steps < 1 / 6
+        return 0 if early else round(self.described_share * self.batch_size)
 
 
-def tune_loss(
-    stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int, num_steps: int
-) -> Tensor:
-    """Stage 2, second part: instructions about up to four things, in smaller batches and more steps."""
-    described_share = 0.6 if step < num_steps / 2 else 0.35
-    return _instruction_loss(
-        stage, tokenizer, TUNE_SEEDS_FROM + 10_000_000, step, batch_size, described_share
-    )
+TUNE_PARTS = (
+    TunePart("tune-1", Schedule(1200, 1.5e-3, 60, 0.01, ends_at=400), 48, 4, 0.7, grows=True),
+    TunePart("tune-2", Schedule(1900, 1.1e-3, 20, 0.01, ends_at=400), 24, 4, 0.6),
+    TunePart("tune-3", Schedule(2000, 1.8e-3, 50, 0.01), 20, 8, 0.2, SEARCHING_WEIGHTS),
+)
+"""Stage 2. Descriptions teach early which colour, shape and place belong together; many short questions to a picture
+teach to look things up by colour and shape. Found by trying, see docs/decisions/0007."""
 
 
-def _instruction_loss(
-    stage: Trained,
-    tokenizer: PreTrainedTokenizerFast,
-    seeds_from: int,
-    step: int,
-    batch_size: int,
-    described_share: float,
-    *,
-    max_things: int = 4,
-) -> Tensor:
-    """Descriptions teach which colour, shape and place belong together faster than single questions do; a little
-    text keeps the language."""
-    first = seeds_from + step * batch_size
-    num_described = round(described_share * batch_size)
+def tune_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, number: int, step: int) -> Tensor:
+    """Stage 2, part `number` of TUNE_PARTS; a little text keeps the language."""
+    part = TUNE_PARTS[number]
+    first = TUNE_SEEDS_FROM + number * 10_000_000 + step * part.batch_size
     samples = [
-        _tune_sample(first + row, 4 + step % 4, max_things, described=row < num_described)
-        for row in range(batch_size)
+        _tune_sample(first + row, part, step, described=row < part.num_described(step))
+        for row in range(part.batch_size)
     ]
     return stage.loss(make_batch(samples, TEMPLATES["llava_v0"], tokenizer, seed=step).to(_device(stage)))
 
 
-def _tune_sample(seed: int, how_many: int, max_things: int, *, described: bool) -> Sample:
+def _tune_sample(seed: int, part: TunePart, step: int, *, described: bool) -> Sample:
+    how_many = part.fewest_exchanges + step % 4
     if seed % 20 == 0:
         return small_talk_sample(seed)
     if seed % 20 == 1:
         return text_sample(seed, how_many=how_many)
-    if described:
-        return picture_sample(seed, how_many=how_many - 1, max_things=max_things, described=True)
-    return picture_sample(seed, how_many=how_many, max_things=max_things)
+    return picture_sample(
+        seed, how_many=how_many - described, max_things=part.max_things(step), described=described,
+        weights=part.weights,
+    )  # fmt: skip
 
 
 def small_examination(loaded: LoadedModel, num_per_kind: int = 16) -> dict[str, float]:
