@@ -98,6 +98,7 @@ def launch(settings: Settings, store: ConversationStore, tickets: Tickets, event
     if warning := settings.warning():
         print(warning, file=sys.stderr)
     everyone = settings.everyone
+    alone = settings.local_only and not everyone
     routes = PictureRoutes(store, tickets, route_owner(bool(everyone)), chat_tab.EXAMPLES)
     page = build_page(events)
     page.queue(max_size=256)
@@ -109,7 +110,7 @@ def launch(settings: Settings, store: ConversationStore, tickets: Tickets, event
         theme=theme.theme(),
         css_paths=[STYLE],
         head=chat_tab.head_html(),
-        app_kwargs={"middleware": [Middleware(VisitorCookie)], "routes": routes.routes()},
+        app_kwargs={"middleware": [Middleware(VisitorCookie, local_names_only=alone)], "routes": routes.routes()},
         max_file_size=MAX_UPLOAD,
         state_session_capacity=STATE_SESSIONS,
         run_history=False,

@@ -10,10 +10,13 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.same_origin import refusal
 
 COOKIE = "llava_loop_visitor"
 COOKIE_SECONDS = 400 * 24 * 3600
@@ -57,39 +60,48 @@ def owner_of(username: str | None, cookies: Mapping[str, str]) -> str | None:
 
 
 class VisitorCookie:
-    """ASGI middleware: a request without a visitor's cookie gets one, and every answer gets the safety headers."""
+    """ASGI middleware: a request without a visitor's cookie gets one, every answer gets the safety headers, and what
+    another page makes a browser send is refused with 403.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `local_names_only`: answer only requests that name this machine by a loopback name.
+    """
+
+    def __init__(self, app: ASGIApp, *, local_names_only: bool = False) -> None:
         self._app = app
+        self._local_names_only = local_names_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        new = None if _known(scope) else secrets.token_urlsafe(32)
+        given = _given(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                if new is not None:
-                    headers.append("set-cookie", _set_cookie(new, secure=_is_https(scope)))
+                if given is not None:
+                    headers.append("set-cookie", _set_cookie(given, secure=_is_https(scope)))
             await send(message)
 
+        if (words := refusal(scope, local_names_only=self._local_names_only)) is not None:
+            given = None  # another page shall not give this browser an identity either
+            await PlainTextResponse(words, 403)(scope, receive, send_with_headers)
+            return
         await self._app(scope, receive, send_with_headers)
 
 
-def _known(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                morsel = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-            except CookieError:
-                continue
-            if morsel is not None and _COOKIE_VALUE.fullmatch(morsel.value):
-                return True
-    return False
+def _given(scope: Scope) -> str | None:
+    """The cookie's value to set with the answer: a new one, or on a visit of the page the old one, so that it lives on.
+
+    Read as the framework reads it: were the two to differ, a visitor would be somebody else with each request.
+    """
+    request = Request(scope)
+    if owner_of(None, request.cookies) is None:
+        return secrets.token_urlsafe(32)
+    is_visit = scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in ("", "/")
+    return request.cookies[COOKIE] if is_visit else None
 
 
 def _is_https(scope: Scope) -> bool:

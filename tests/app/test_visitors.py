@@ -14,12 +14,12 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from app.visitors import COOKIE, VisitorCookie, owner_of
+from app.visitors import COOKIE, COOKIE_SECONDS, VisitorCookie, owner_of
 
 
 def _client(base_url: str = "http://127.0.0.1") -> TestClient:
     app = Starlette(
-        routes=[Route("/", lambda request: PlainTextResponse(str(owner_of(None, request.cookies))))]
+        routes=[Route("/{rest:path}", lambda request: PlainTextResponse(str(owner_of(None, request.cookies))))]
     )
     return TestClient(VisitorCookie(app), base_url=base_url)
 
@@ -43,10 +43,28 @@ def test_over_https_the_cookie_never_travels_in_the_clear() -> None:
 def test_a_known_browser_keeps_its_cookie_and_stays_the_same_owner() -> None:
     client = _client()
     client.get("/")
-    second, third = client.get("/"), client.get("/")
+    second, third = client.get("/else"), client.get("/else")
     assert "set-cookie" not in second.headers
     assert second.text == third.text and second.text.startswith("visitor:")
     assert client.cookies[COOKIE] not in second.text
+
+
+@pytest.mark.parametrize("neighbour", ['prefs={"a":1}', "a=b c", 't=a"b', "e=\u00e9", "foo"])
+def test_an_odd_cookie_of_another_program_changes_nothing(neighbour: str) -> None:
+    """Every program on localhost shares its cookies with us, whatever it writes into them."""
+    mine = f"{COOKIE}={'c' * 43}"
+    for both in (f"{neighbour}; {mine}", f"{mine}; {neighbour}"):
+        answer = _client().get("/else", headers={"cookie": both.encode("latin-1")})
+        assert "set-cookie" not in answer.headers
+        assert answer.text == owner_of(None, {COOKIE: "c" * 43})
+
+
+def test_each_visit_lengthens_the_life_of_the_cookie() -> None:
+    client = _client()
+    first = _cookie(client.get("/"))
+    again = _cookie(client.get("/"))
+    assert again.value == first.value and again["max-age"] == str(COOKIE_SECONDS)
+    assert "set-cookie" not in client.get("/else").headers
 
 
 def test_two_browsers_are_two_owners() -> None:
