@@ -23,7 +23,14 @@ from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.card import write_card
 from scripts.demo_world.clip_stage import MEAN, STD, DrawnClip, clip_loss, measure_clip
 from scripts.demo_world.examination import mark, questions, table
-from scripts.demo_world.llava_stages import TUNE_PARTS, Trained, align_loss, small_examination, tune_loss
+from scripts.demo_world.llava_stages import (
+    TUNE_PARTS,
+    Trained,
+    align_loss,
+    small_examination,
+    tune_loss,
+    word_align_loss,
+)
 from scripts.demo_world.patches import PICTURE_SIZE
 from scripts.demo_world.stage import Schedule, run_stage
 from scripts.demo_world.text_stage import CONTEXT_TOKENS, language_model, text_loss
@@ -101,12 +108,23 @@ def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTraine
     )  # fmt: skip
     tuned = Trained(llava, language_too=True)
     for number, part in enumerate(TUNE_PARTS):
+        if part.word_weight:
+            _align_with_words(args, llava, tokenizer)
+            tuned = Trained(llava, language_too=True)
         run_stage(
             part.name, args.work, tuned, part.schedule,
             functools.partial(tune_loss, tuned, tokenizer, number),
             measure=lambda: small_examination(_loaded(llava, tokenizer)), measure_every_steps=300,
         )  # fmt: skip
     llava.eval()
+
+
+def _align_with_words(args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
+    aligned = Trained(llava, language_too=False)
+    run_stage(
+        "align-words", args.work, aligned, Schedule(400, 3e-3, 30),
+        functools.partial(word_align_loss, aligned, tokenizer, batch_size=48),
+    )  # fmt: skip
 
 
 def _loaded(llava: Llava, tokenizer: PreTrainedTokenizerFast) -> LoadedModel:

@@ -27,11 +27,14 @@ from scripts.demo_world.samples import (
     small_talk_sample,
     text_sample,
 )
+from scripts.demo_world.scene import sample_scene
 from scripts.demo_world.stage import Schedule
+from scripts.demo_world.word_alignment import word_loss
 
 ALIGN_SEEDS_FROM = 200_000_000
 TUNE_SEEDS_FROM = 300_000_000
 REHEARSAL_SEEDS_FROM = 850_000_000
+_NUM_ALIGNED = 6  # pictures of a batch, beside the instructions
 
 
 class Trained(nn.Module):
@@ -74,6 +77,7 @@ class TunePart:
     fewest_exchanges: int
     described_share: float  # conversations that end with a description
     weights: Mapping[str, float] = field(default_factory=lambda: EVEN_WEIGHTS)
+    word_weight: float = 0.0  # of the alignment with words, so that it is not lost again
     grows: bool = False  # scenes of one thing first, descriptions later
 
     def max_things(self, step: int) -> int:
@@ -90,10 +94,10 @@ class TunePart:
 TUNE_PARTS = (
     TunePart("tune-1", Schedule(1200, 1.5e-3, 60, 0.01, ends_at=400), 48, 4, 0.7, grows=True),
     TunePart("tune-2", Schedule(1900, 1.1e-3, 20, 0.01, ends_at=400), 24, 4, 0.6),
-    TunePart("tune-3", Schedule(2000, 1.8e-3, 50, 0.01), 20, 8, 0.2, SEARCHING_WEIGHTS),
+    TunePart("tune-3", Schedule(1900, 1e-3, 50, 0.01), 16, 6, 0.3, SEARCHING_WEIGHTS, word_weight=0.1),
 )
-"""Stage 2. Descriptions teach early which colour, shape and place belong together; many short questions to a picture
-teach to look things up by colour and shape. Found by trying, see docs/decisions/0007."""
+"""Stage 2. Descriptions teach early which colour, shape and place belong together; before the last part the projector
+is aligned with words once more. Found by trying, see docs/decisions/0007."""
 
 
 def tune_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, number: int, step: int) -> Tensor:
@@ -104,7 +108,19 @@ def tune_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, number: int, s
         _tune_sample(first + row, part, step, described=row < part.num_described(step))
         for row in range(part.batch_size)
     ]
-    return stage.loss(make_batch(samples, TEMPLATES["llava_v0"], tokenizer, seed=step).to(_device(stage)))
+    loss = stage.loss(make_batch(samples, TEMPLATES["llava_v0"], tokenizer, seed=step).to(_device(stage)))
+    if part.word_weight:
+        scenes = [scene for sample in samples for scene in sample.scenes][:_NUM_ALIGNED]
+        loss = loss + part.word_weight * word_loss(stage.llava[0], tokenizer, scenes)
+    return loss
+
+
+def word_align_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int) -> Tensor:
+    """Projector only, on pictures and the words for their patches."""
+    first = ALIGN_SEEDS_FROM + 10_000_000 + step * batch_size
+    return word_loss(
+        stage.llava[0], tokenizer, [sample_scene(seed) for seed in range(first, first + batch_size)]
+    )
 
 
 def _tune_sample(seed: int, part: TunePart, step: int, *, described: bool) -> Sample:
