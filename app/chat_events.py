@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -19,9 +20,9 @@ from app.browser_event import MAX_TEXT, BrowserEvent
 from app.picture_routes import Tickets
 from app.sidebar_view import sidebar_html
 from app.thread_view import thread_html
-from app.turns import Ask, Edit, Order, Retry, Turns
+from app.turns import Ask, Choices, Edit, Order, Retry, Turns
 from app.worker_status import WorkerStatus
-from conversations.errors import AlreadyAnswered, InvalidText, LogError
+from conversations.errors import AlreadyAnswered, InvalidText, LogError, NotFound
 from conversations.store import ConversationStore
 
 Feeds = dict[str, dict[str, Any]]
@@ -52,19 +53,26 @@ class ChatEvents:
         key = ""
         try:
             key = event.text("key", 64)
-            updates = self._turns.run(owner, self._order(owner, event, key), event.choices())
-            first = True
-            for update in updates:
-                if update.ended is not None or first:
-                    yield {**self._thread_of(owner, update, key if first else ""), **self._listed(owner)}
-                else:
-                    yield {"live": _live(update)}
-                first = False
-        except AlreadyAnswered as error:
-            turn = self._store.turn(owner, error.answer_id)
-            yield self._shown(owner, turn.conversation_id, key=key)
+            order = self._order(owner, event, key)
+            try:
+                yield from self._turn(owner, order, event.choices(), key)
+            except AlreadyAnswered as error:
+                yield self._shown(owner, self._store.turn(owner, error.answer_id).conversation_id, key=key)
         except LogError as error:
             yield self._refused(error, key)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the page must not wait for ever
+            yield self._failed(error, key)
+
+    def _turn(self, owner: str, order: Order, choices: Choices, key: str) -> Iterator[Feeds]:
+        """Every message carries the key: the framework may drop one that the next overtakes."""
+        first = True
+        with closing(self._turns.run(owner, order, choices)) as updates:
+            for update in updates:
+                if update.ended is not None or first:
+                    yield {**self._thread_of(owner, update, key), **self._listed(owner)}
+                else:
+                    yield {"live": _live(update) | {"key": key}}
+                first = False
 
     def stop(self, owner: str, event: BrowserEvent) -> Feeds:
         conversation_id = event.text("conversation")
@@ -85,7 +93,13 @@ class ChatEvents:
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def open(self, owner: str, event: BrowserEvent) -> Feeds:
-        return self._shown(owner, event.text("conversation"))
+        """A conversation; one that is not there, or not theirs, comes as `gone`, so that the page leaves it."""
+        conversation_id = event.text("conversation")
+        try:
+            return self._shown(owner, conversation_id)
+        except NotFound as error:
+            gone = {"conversation": conversation_id, "gone": True, "title": "", "html": "", "key": ""}
+            return {"thread": {"n": next(self._numbers), **gone}, **self._refused(error)}
 
     def version(self, owner: str, event: BrowserEvent) -> Feeds:
         """Show the version before or after this turn."""
@@ -147,6 +161,8 @@ class ChatEvents:
             return what(owner, BrowserEvent(data))
         except LogError as error:
             return self._refused(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person is told
+            return self._failed(error)
 
     def streamed(self, owner: str | None, data: object) -> Iterator[Feeds]:
         """A turn's messages; a refusal is one of them."""
@@ -183,13 +199,17 @@ class ChatEvents:
         }
 
     def _listed(self, owner: str, search: str = "") -> Feeds:
-        searched = search.strip()
+        searched = search.strip()  # told back as it was sent: browsers strip other characters than Python does
         found = self._store.recent(owner, searched, limit=NUM_LISTED)
         html = sidebar_html(found, now=datetime.now().astimezone(), searched=searched)
-        return {"list": {"n": next(self._numbers), "search": searched, "html": html}}
+        return {"list": {"n": next(self._numbers), "search": search, "html": html}}
 
     def _refused(self, error: LogError, key: str = "") -> Feeds:
         _log.info("refused: %s", error)
+        return self._notice(wording.sentence(error), key)
+
+    def _failed(self, error: Exception, key: str = "") -> Feeds:
+        _log.exception("an event failed in a way that nobody foresaw")
         return self._notice(wording.sentence(error), key)
 
     def _notice(self, words: str, key: str = "") -> Feeds:

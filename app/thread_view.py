@@ -50,7 +50,7 @@ def _reply(turn: Turn, *, last: bool) -> str:
     details = turn.answer
     state = details.finish_reason if details else "stop"
     text = answer_html(turn.text) if turn.text else ""
-    phase = '<p class="phase" role="status">Answering</p>' if state == "running" and not turn.text else ""
+    phase = '<p class="phase">Answering</p>' if state == "running" and not turn.text else ""
     tools = "" if state == "running" else _reply_tools(turn)
     classes = "reply last" if last else "reply"
     return (

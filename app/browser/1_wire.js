@@ -3,7 +3,9 @@
 window.loop = (() => {
   const loop = {
     conversation: null, // id of the open conversation, null for a new one
-    pending: null, // {key, kind}: what was sent and not yet accepted
+    visit: 0, // counts what was opened, so that what comes late does not pull back who has moved on
+    pending: null, // what was sent and not yet accepted
+    lost: false, // whether the program is silent
     writing: new Map(), // conversation id -> answer id that this page is receiving
     trimmed: new Set(), // conversations that go on without their oldest turns
   };

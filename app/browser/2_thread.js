@@ -4,32 +4,41 @@
   const { $, $$ } = loop;
   let stuck = true; // whether the newest text is kept in view
 
-  loop.open = (id, remember = true) => {
+  // `step` is how the address follows: "pushState", "replaceState", or "" where it is there already.
+  loop.open = (id, step = "pushState") => {
+    if (!id || id !== loop.conversation) loop.visit += 1;
     loop.conversation = id;
-    if (remember) history.pushState({}, "", id ? `?c=${id}` : location.pathname);
+    if (step) history[step]({}, "", id ? `?c=${id}` : location.pathname);
     if (id) loop.say("open", { conversation: id });
     else show({ conversation: null, title: "", html: "" });
     loop.changed();
   };
 
   function show(feed) {
+    if (feed.gone) {
+      loop.writing.delete(feed.conversation);
+      if (feed.conversation === loop.conversation) loop.open(null, "replaceState"); // a notice says why
+      return;
+    }
     if (feed.key && loop.pending?.key === feed.key) {
-      loop.pending = null;
-      if (loop.conversation !== feed.conversation) {
+      if (loop.pending.visit === loop.visit && loop.conversation !== feed.conversation) {
         loop.conversation = feed.conversation;
         history.replaceState({}, "", `?c=${feed.conversation}`);
       }
-      stuck = true;
-      document.dispatchEvent(new CustomEvent("loop:accepted", { detail: feed }));
+      if (loop.conversation === feed.conversation) stuck = true;
+      loop.accepted(feed);
     }
     if (feed.ended) loop.writing.delete(feed.conversation);
     else if (feed.answer) loop.writing.set(feed.conversation, feed.answer);
     if (feed.conversation === loop.conversation) {
       const changed = $("#thread").dataset.conversation !== String(feed.conversation);
       const editing = !changed && $("#thread .editing");
+      if (changed) wanted = null;
+      else remember($("#thread"));
       if (!editing || feed.key) replace($("#thread"), feed.html);
+      refocus($("#thread"));
       $("#thread").dataset.conversation = feed.conversation;
-      $("#title").textContent = feed.title;
+      $("#title").textContent = feed.title || "New chat";
       document.title = feed.title ? `${feed.title} – LLaVA Loop` : "LLaVA Loop";
       $(".room").dataset.empty = feed.html ? "no" : "yes";
       if (changed) stuck = true;
@@ -37,6 +46,25 @@
       follow();
     }
     loop.changed();
+  }
+
+  // The keyboard stays where it was: an article that is put in anew gets the focus back on the button of the same deed,
+  // at once or, while an answer comes and there are no buttons, at its end.
+  let wanted = null;
+  function remember(parent) {
+    const element = document.activeElement;
+    const at = [...parent.children].findIndex((each) => each.contains(element));
+    if (at < 0) return;
+    wanted = { at, deed: element.closest(".editing") ? "edit" : element.dataset.do, value: element.dataset.value };
+  }
+  function refocus(parent) {
+    if (!wanted) return;
+    if (document.activeElement !== document.body) return void (wanted = null);
+    const place = parent.children[wanted.at];
+    const same = place ? $$(`[data-do="${wanted.deed}"]:not(:disabled)`, place) : [];
+    const found = same.find((each) => each.dataset.value === wanted.value) || same[0];
+    if (found) found.focus({ preventScroll: true });
+    if (found) wanted = null;
   }
 
   // Articles that did not change keep their elements: selection, scroll and loaded pictures stay.
@@ -90,17 +118,6 @@
     $("#to-end").hidden = stuck || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 160;
   }
 
-  loop.answer = (kind, data) => {
-    if (loop.busy()) return;
-    const key = loop.key();
-    loop.pending = { key, kind };
-    loop.say("turn", {
-      kind, key, conversation: loop.conversation, choices: loop.choices(),
-      drop_oldest: loop.trimmed.has(loop.conversation), ...data,
-    });
-    loop.changed();
-  };
-
   const article = (element) => element.closest("article");
   loop.does("copy", async (element) => {
     const text = article(element).dataset.raw;
@@ -136,14 +153,6 @@
     loop.say("version", {
       conversation: loop.conversation, turn: Number(article(element).dataset.turn), step: Number(element.dataset.value),
     }));
-  loop.does("stop", () => {
-    if (loop.conversation) loop.say("stop", { conversation: loop.conversation });
-    else loop.stopSoon = true;
-  });
-  document.addEventListener("loop:accepted", (event) => {
-    if (loop.stopSoon) loop.say("stop", { conversation: event.detail.conversation });
-    loop.stopSoon = false;
-  });
   loop.does("to-end", () => { stuck = true; follow(); });
   loop.does("enlarge", (element) => {
     $("#light img").src = element.dataset.picture;
@@ -164,7 +173,7 @@
     $("button", form).addEventListener("click", close);
     box.addEventListener("keydown", (event) => {
       if (event.key === "Escape") { event.stopPropagation(); close(); }
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
+      if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !loop.touch.matches) { event.preventDefault(); form.requestSubmit(); }
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -186,12 +195,12 @@
     }, { passive: true });
     $("#light").addEventListener("click", () => $("#light").close());
     const fromAddress = () => new URLSearchParams(location.search).get("c");
-    window.addEventListener("popstate", () => loop.open(fromAddress(), false));
+    window.addEventListener("popstate", () => loop.open(fromAddress(), ""));
     // An answer that another tab, or a page that is gone, is writing: look again until it has ended.
     setInterval(() => {
       if (document.hidden || loop.busy() || !$('#thread .reply[data-state="running"]')) return;
       loop.say("open", { conversation: loop.conversation });
     }, 1500);
-    loop.open(fromAddress(), false);
+    loop.open(fromAddress(), "");
   });
 })();

@@ -4,7 +4,6 @@
 (() => {
   const { $ } = loop;
   let pictures = []; // {id, blob, url, ticket, sending}
-  let sent = null; // what the pending question was made of
 
   function notice(words) {
     $("#notice span").textContent = words;
@@ -43,21 +42,35 @@
     draw();
   }
 
+  // A ticket for a stored picture, or the sentence that says why there is none. Two go at a time.
+  const AT_ONCE = 2;
+  const line = [];
+  let sending = 0;
+  async function store(blob, name, wanted = () => true) {
+    if (sending >= AT_ONCE) await new Promise((next) => line.push(next));
+    else sending += 1;
+    try {
+      if (!wanted()) return {};
+      const answer = await fetch("pictures", { method: "POST", body: blob, headers: { "content-type": "application/octet-stream" } });
+      const told = await answer.json().catch(() => ({}));
+      return answer.ok ? { ticket: told.ticket } : { refused: told.error || `${name} was refused (status ${answer.status}).` };
+    } catch {
+      return { refused: `${name} could not be sent: the program did not take it. Check that it runs and that the file is not too large.` };
+    } finally {
+      if (line.length) line.shift()(); // hands its place on
+      else sending -= 1;
+    }
+  }
+
+  const MOST = 10; // as many as a message may carry
   loop.addPicture = async (blob, name = "This file") => {
+    if (pictures.length >= MOST) return notice(`A message carries at most ${MOST} pictures. ${name} was left out; send it with the next one.`);
     const picture = { id: loop.key(), blob, url: URL.createObjectURL(blob), ticket: null };
     pictures.push(picture);
     draw();
-    let refused = "";
-    try {
-      const answer = await fetch("pictures", { method: "POST", body: blob, headers: { "content-type": "application/octet-stream" } });
-      const told = await answer.json().catch(() => ({}));
-      if (answer.ok) picture.ticket = told.ticket;
-      else refused = told.error || `${name} was refused (status ${answer.status}).`;
-    } catch {
-      refused = `${name} could not be sent: the program did not take it. Check that it runs and that the file is not too large.`;
-    }
+    const { ticket, refused } = await store(blob, name, () => pictures.includes(picture));
+    picture.ticket = ticket || null;
     if (refused) { notice(refused); drop(picture.id); } else draw();
-    return !refused;
   };
   loop.addPictures = (files) => {
     notice("");
@@ -65,7 +78,7 @@
   };
 
   function refresh() {
-    const busy = loop.busy();
+    const busy = loop.running();
     $("#send").hidden = busy;
     $("#stop").hidden = !busy;
     $("#composer").dataset.busy = busy ? "yes" : "no";
@@ -74,13 +87,12 @@
   }
 
   function submit() {
-    if (loop.busy()) return;
+    if (loop.running()) return;
     const text = $("#draft").value;
     if (!text.trim() && !pictures.length) return notice("Nothing to send yet: write a question or add a picture.");
     if (pictures.some((each) => !each.ticket)) return notice("A picture is still on its way; send in a moment.");
     notice("");
-    sent = { text, ids: pictures.map((each) => each.id) };
-    loop.answer("ask", { text, pictures: pictures.map((each) => each.ticket) });
+    loop.answer("ask", { text, pictures: pictures.map((each) => each.ticket) }, { text, ids: pictures.map((each) => each.id) });
   }
   loop.submit = submit;
 
@@ -90,29 +102,35 @@
     refresh();
     $("#draft").focus();
   };
-  document.addEventListener("loop:accepted", () => {
+  document.addEventListener("loop:accepted", (event) => {
+    const { sent } = event.detail;
     if (!sent) return;
     if ($("#draft").value === sent.text) $("#draft").value = "";
     pictures = pictures.filter((each) => !sent.ids.includes(each.id) || void URL.revokeObjectURL(each.url));
-    sent = null;
     grow();
     draw();
-  });
-  loop.on("notice", (feed) => {
-    if (feed.key && loop.pending?.key === feed.key) {
-      loop.pending = null;
-      sent = null;
-    }
-    notice(feed.words);
-    loop.changed();
   });
   document.addEventListener("loop:changed", () => loop.begun && refresh());
 
   loop.does("pick", () => $("#file").click());
+  let fetching = false; // a second click on an example asks nothing
   loop.does("example", async (card) => {
-    loop.redraft(card.dataset.question);
-    const picture = await fetch(card.dataset.picture);
-    if (picture.ok && (await loop.addPicture(await picture.blob(), "The example"))) submit();
+    if (fetching || loop.running()) return;
+    fetching = true;
+    card.dataset.asked = "yes";
+    notice("");
+    const visit = loop.visit;
+    try {
+      const picture = await fetch(card.dataset.picture);
+      const { ticket, refused } = await store(await picture.blob(), "The example");
+      if (refused) notice(refused); // what is being written stays as it is
+      else if (visit === loop.visit) loop.answer("ask", { text: card.dataset.question, pictures: [ticket] });
+    } catch {
+      notice("The example could not be fetched: the program did not answer. Try it again in a moment.");
+    } finally {
+      fetching = false;
+      delete card.dataset.asked;
+    }
   });
 
   loop.start(() => {
@@ -127,6 +145,7 @@
     document.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files || [])].filter((file) => file.type.startsWith("image/"));
       if (!files.length || document.querySelector("dialog[open]")) return;
+      if (event.clipboardData.getData("text/plain")) return; // office programs add a picture of the text
       event.preventDefault();
       loop.addPictures(files);
     });

@@ -12,9 +12,23 @@
   let usual = {};
   const conversation = (element) => element.closest(".chat").dataset.conversation;
   const closeIfNarrow = () => { if (narrow.matches) side("closed"); };
+  const OPENING_MS = 80; // what slides in cannot take the focus in its first frame
+  const held = (element) => element.contains(document.activeElement);
+  const isOpen = (name) => $(".room").dataset[name] === "open";
+  // On a phone what slides in covers the rest, which is then out of the keyboard's reach too.
+  function cover() {
+    $(".stage").inert = narrow.matches && (isOpen("side") || isOpen("drawer"));
+  }
   function side(state) {
+    const opener = $(".opener");
+    const leaves = state === "closed" && held($(".side"));
+    const enters = state === "open" && document.activeElement === opener;
     $(".room").dataset.side = state;
     $(".side").inert = state === "closed";
+    opener.setAttribute("aria-expanded", String(state === "open"));
+    cover();
+    if (leaves) opener.focus();
+    if (enters) setTimeout(() => isOpen("side") && $(".brand button").focus(), OPENING_MS);
     if (!narrow.matches) kept.write("side", state);
   }
   function mark() {
@@ -61,10 +75,10 @@
   loop.does("really-delete", () => {
     $("#ask-delete").close();
     loop.say("delete", { conversation: doomed });
-    if (doomed === loop.conversation) loop.open(null);
+    if (doomed === loop.conversation) loop.open(null, "replaceState");
   });
   loop.on("list", (feed) => {
-    if (feed.search !== $("#search").value.trim()) return ask();
+    if (feed.search !== $("#search").value) return ask();
     if ($("#chats [data-renaming]")) return;
     $("#chats").innerHTML = feed.html;
     mark();
@@ -73,11 +87,22 @@
 
   // -- settings
   function drawer(open) {
+    const opener = $('.top [data-do="drawer"]');
+    const leaves = !open && held($("#drawer"));
     $(".room").dataset.drawer = open ? "open" : "closed";
     $("#drawer").inert = !open;
-    $('.top [data-do="drawer"]').setAttribute("aria-expanded", String(open));
+    opener.setAttribute("aria-expanded", String(open));
+    cover();
+    if (leaves) opener.focus();
+    if (open) setTimeout(() => isOpen("drawer") && !held($("#drawer")) && $("#drawer button").focus(), OPENING_MS);
   }
-  loop.closeDrawer = () => drawer(false);
+  // Whether there was something to close.
+  loop.closeSides = () => {
+    const open = isOpen("drawer") || (narrow.matches && isOpen("side"));
+    drawer(false);
+    closeIfNarrow();
+    return open;
+  };
   loop.does("drawer", () => drawer($("#drawer").inert));
   loop.does("reset", () => {
     $("#choices").reset();
@@ -109,20 +134,21 @@
   // -- the worker, and whether the program itself is there: it says something every second and a half
   const LOST_SECONDS = 15;
   let heard = Date.now();
-  let lost = false;
   function watchLine() {
-    if (lost || Date.now() - heard < LOST_SECONDS * 1000) return;
-    lost = true;
+    if (document.hidden) return; // a hidden tab's timers may sleep
+    if (loop.lost || Date.now() - heard < LOST_SECONDS * 1000) return;
+    loop.lost = true;
     $("#state .words").textContent = "No connection to the program";
     $("#state").dataset.tone = "failed";
-    loop.pending = null; // what was being sent is still in the draft
+    loop.settle(); // what was being sent is still in the draft
     loop.writing.clear();
     loop.changed();
+    loop.checkLogin();
   }
   loop.on("status", (feed) => {
     heard = Date.now();
-    if (lost) {
-      lost = false;
+    if (loop.lost) {
+      loop.lost = false;
       if (loop.conversation) loop.say("open", { conversation: loop.conversation });
       ask();
     }
@@ -152,7 +178,7 @@
     }
     told();
     setInterval(watchLine, 2000);
-    document.addEventListener("visibilitychange", () => (heard = Date.now())); // a hidden tab may sleep
+    document.addEventListener("visibilitychange", () => (heard = Date.now()));
     $("#choices").addEventListener("input", told);
     $("#choices").addEventListener("submit", (event) => event.preventDefault());
     let soon;

@@ -2,6 +2,11 @@
 "use strict";
 (() => {
   const { $ } = loop;
+  const REFUSALS = {
+    NotFoundError: "No camera was found.",
+    NotAllowedError: "The camera was not allowed; allow it in the browser and try again.",
+    NotReadableError: "The camera is in use by another program; close that one and try again.",
+  };
   let stream = null;
 
   function dark(words) {
@@ -20,7 +25,7 @@
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
     } catch (error) {
-      return dark(error.name === "NotFoundError" ? "No camera was found." : "The camera was not allowed; allow it in the browser and try again.");
+      return dark(REFUSALS[error.name] || `The camera could not be started (${error.name}). Add a picture from a file instead.`);
     }
     if (!$("#camera").open) return off();
     $("#video").srcObject = stream;
