@@ -108,7 +108,7 @@ def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTraine
     )  # fmt: skip
     tuned = Trained(llava, language_too=True)
     for number, part in enumerate(TUNE_PARTS):
-        if part.word_weight:
+        if part.aligns_first:
             _align_with_words(args, llava, tokenizer)
             tuned = Trained(llava, language_too=True)
         run_stage(

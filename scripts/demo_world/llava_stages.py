@@ -20,6 +20,7 @@ from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.examination import mark, questions
 from scripts.demo_world.samples import (
     EVEN_WEIGHTS,
+    PLACING_WEIGHTS,
     SEARCHING_WEIGHTS,
     Sample,
     caption_sample,
@@ -78,6 +79,7 @@ class TunePart:
     described_share: float  # conversations that end with a description
     weights: Mapping[str, float] = field(default_factory=lambda: EVEN_WEIGHTS)
     word_weight: float = 0.0  # of the alignment with words, so that it is not lost again
+    aligns_first: bool = False  # the projector with words, by itself, before this part
     grows: bool = False  # scenes of one thing first, descriptions later
 
     def max_things(self, step: int) -> int:
@@ -94,7 +96,17 @@ class TunePart:
 TUNE_PARTS = (
     TunePart("tune-1", Schedule(1200, 1.5e-3, 60, 0.01, ends_at=400), 48, 4, 0.7, grows=True),
     TunePart("tune-2", Schedule(1900, 1.1e-3, 20, 0.01, ends_at=400), 24, 4, 0.6),
-    TunePart("tune-3", Schedule(1900, 1e-3, 50, 0.01), 16, 6, 0.3, SEARCHING_WEIGHTS, word_weight=0.1),
+    TunePart(
+        "tune-3",
+        Schedule(1900, 1e-3, 50, 0.01, ends_at=600),
+        16,
+        6,
+        0.3,
+        SEARCHING_WEIGHTS,
+        word_weight=0.1,
+        aligns_first=True,
+    ),
+    TunePart("tune-4", Schedule(2000, 9e-4, 30, 0.01), 16, 6, 0.3, PLACING_WEIGHTS, word_weight=0.1),
 )
 """Stage 2. Descriptions teach early which colour, shape and place belong together; before the last part the projector
 is aligned with words once more. Found by trying, see docs/decisions/0007."""

@@ -28,7 +28,13 @@ SEARCHING_WEIGHTS = {
     "relation": 2.0, "follow_up": 1.5, "describe": 0.1, "comparison": 1.0, "extreme": 0.5, "removal": 1.0,
     "absent": 2.0,
 }  # fmt: skip
-"""More of what must be looked for by its colour or shape, which is learned last."""
+"""More of what must be looked for by its colour or shape."""
+PLACING_WEIGHTS = {
+    "count": 1.2, "count_colour": 2.0, "existence": 1.3, "colour": 1.5, "shape": 1.5, "size": 1.0, "position": 3.0,
+    "relation": 3.0, "follow_up": 1.5, "describe": 0.2, "comparison": 1.0, "extreme": 0.6, "removal": 1.5,
+    "absent": 1.5,
+}  # fmt: skip
+"""More of places, relations and counts, which are learned last."""
 _OTHER_SYSTEMS = ("You are a helpful assistant.", "Answer briefly.", "You are LLaVA, a friendly assistant.")
 
 
