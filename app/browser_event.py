@@ -3,6 +3,7 @@ refused as something that the page would never send."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from conversations.errors import InvalidText
 MAX_TURN_ID = 2**63 - 1
 MAX_TEXT = 2_000_000
 """Characters of one message: far beyond any context, so that the worker is the one to say how much is too much."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 class BrowserEvent:
@@ -64,16 +67,24 @@ class BrowserEvent:
         if not isinstance(fields, Mapping):
             raise InvalidText(wording.FORGED)
         inner = BrowserEvent(fields)
-        seed = inner._number("seed", None, "The seed")
         return Choices(
             model=inner.text("model"),
             system_prompt=inner.text("system_prompt", MAX_TEXT),
             temperature=inner._number("temperature", Choices.temperature, "The temperature") or 0.0,
             top_p=inner._number("top_p", Choices.top_p, "Top-p") or 0.0,
-            max_new_tokens=int(inner._number("max_new_tokens", Choices.max_new_tokens, "The longest answer") or 0),
-            seed=None if seed is None else int(seed),
+            max_new_tokens=inner._whole("max_new_tokens", Choices.max_new_tokens, "The longest answer") or 0,
+            seed=inner._whole("seed", None, "The seed"),
             drop_oldest=self.flag("drop_oldest"),
         )
+
+    def _whole(self, name: str, usual: int | None, what: str) -> int | None:
+        """Never by way of a float: beyond 2**53 that is another number."""
+        value = self.text(name, 40).strip()
+        if not value:
+            return usual
+        if not _WHOLE.fullmatch(value):
+            raise InvalidText(f"{what} is a whole number, not {value!r}; set it again in the settings.")
+        return int(value)
 
     def _number(self, name: str, usual: float | None, what: str) -> float | None:
         value = self.text(name, 40).strip()

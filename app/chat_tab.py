@@ -21,7 +21,7 @@ from app.visitors import owner_of
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES = FOLDER / "examples"
 FEEDS = ("thread", "live", "list", "notice", "status")
-EVENTS = ("turn", "stop", "open", "version", "list", "rate", "rename", "delete")
+EVENTS = ("turn", "stop", "open", "version", "list", "rate", "rename", "delete", "restart")
 STATUS_SECONDS = 1.5
 MAX_ANSWERS_AT_ONCE = 32
 """Streams that this page holds open; the worker has its own queue and says each one's place in it."""
@@ -54,7 +54,8 @@ def build(events: ChatEvents) -> None:
         getattr(wire, name)(answer(getattr(events, name)), None, feeds, queue=False, **quiet)
 
     def status(request: gr.Request) -> dict[str, Any]:
-        return events.answered(events.status, _owner(request) or "nobody", {})["status"]
+        told = events.answered(events.status, _owner(request) or "nobody", {})
+        return told.get("status", gr.skip())
 
     timer = gr.Timer(STATUS_SECONDS)
     shown = feeds[FEEDS.index("status")]

@@ -10,14 +10,14 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpx
 
 from app.worker_errors import WorkerDied, WorkerError, WorkerProtocolError, WorkerTimeout, WorkerUnreachable
 
-MAX_LINE_CHARS = 4_000_000
+MAX_LINE_BYTES = 4_000_000
 """A line of an event stream is one piece of text; a server that sends more than this is not one."""
 
 
@@ -91,12 +91,32 @@ class EventStream:
         return self._client.send(self._request, stream=True)
 
     def _put_lines(self, response: httpx.Response) -> None:
-        for line in response.iter_lines():
+        for line in split_lines(response.iter_bytes(), self._base_url):
             if self._left.is_set():
                 return
-            if len(line) > MAX_LINE_CHARS:
-                raise WorkerProtocolError(self._base_url, f"a line of {len(line):,} characters came")
             self._lines.put(line)
+
+
+def split_lines(chunks: Iterable[bytes], base_url: str = "") -> Iterator[str]:
+    """Lines that end with LF or CRLF, however they are cut into chunks, without these; the last may lack its end.
+
+    Not by `str.splitlines`, nor httpx's `iter_lines`: they also break at U+2028, U+0085 and other characters that JSON
+    leaves as they are in a text. Raises WorkerProtocolError for a line of more than MAX_LINE_BYTES, unread.
+    """
+    begun = b""
+    for chunk in chunks:
+        *whole, begun = (begun + chunk).split(b"\n")
+        for line in (*whole, begun):
+            if len(line) > MAX_LINE_BYTES:
+                raise WorkerProtocolError(base_url, f"a line of more than {MAX_LINE_BYTES:,} bytes came")
+        for line in whole:
+            yield _text(line)
+    if begun:
+        yield _text(begun)
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "replace")
 
 
 def as_worker_error(error: httpx.HTTPError, base_url: str, *, begun: bool = False) -> WorkerError:

@@ -11,8 +11,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -102,10 +102,10 @@ class Turns:
         self._pause = seconds_between_updates
         self._patience = seconds_to_wait
         self._lock = threading.Lock()
-        self._stops: dict[int, threading.Event] = {}
+        self._stops: dict[str, threading.Event] = {}  # by conversation: one has at most one answer in the making
         self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def run(self, owner: str, order: Order, choices: Choices) -> Iterator[Update]:
+    def run(self, owner: str, order: Order, choices: Choices) -> Generator[Update, None, None]:
         """Log the question, ask, and yield until the answer has ended; the last update has `ended` set.
 
         Raises a LogError before anything is asked: the draft is to be kept then. AlreadyAnswered and AnswerRunning mean
@@ -117,10 +117,10 @@ class Turns:
         answer = self._store.start_answer(owner, question.id, settings, request_key=order.request_key)
         answering = Answering(self._store, question, answer.id, self._pause)
         with self._lock:
-            self._stops[answer.id] = answering.stop
+            self._stops[question.conversation_id] = answering.stop
         try:
             yield answering.update("Sending")
-            yield from self._ask(owner, answering, settings, choices.drop_oldest)
+            yield from self._ask(owner, answering, settings, choices)
         except GeneratorExit:
             answering.end("stopped", f"{wording.PAGE_LEFT}: {wording.LEFT}")
             raise
@@ -133,22 +133,22 @@ class Turns:
             answering.end("failed", wording.reason_of(error))
         finally:
             with self._lock:
-                self._stops.pop(answer.id, None)
+                if self._stops.get(question.conversation_id) is answering.stop:
+                    del self._stops[question.conversation_id]
             answering.save_end()
         yield answering.update()
 
     def stop(self, owner: str, conversation_id: str) -> bool:
-        """Stop what is being answered in this conversation. Whether there was something. Raises NotFound."""
-        conversation = self._store.load(owner, conversation_id)
-        for turn in conversation.shown:
-            if turn.answer is not None and turn.answer.finish_reason == "running":
-                with self._lock:
-                    event = self._stops.get(turn.id)
-                if event is None:
-                    return self._store.interrupt(owner, conversation_id)
-                event.set()
-                return True
-        return False
+        """Stop what is being answered in this conversation, shown or not. Whether there was something.
+
+        Raises NotFound."""
+        self._store.load(owner, conversation_id)  # is it theirs?
+        with self._lock:
+            event = self._stops.get(conversation_id)
+        if event is None:
+            return self._store.interrupt(owner, conversation_id)
+        event.set()
+        return True
 
     def _question(self, owner: str, order: Order) -> Turn:
         if isinstance(order, Retry):
@@ -190,10 +190,10 @@ class Turns:
 
     def _settings(self, choices: Choices) -> AnswerSettings:
         """What is logged: the seed is drawn here, so that every answer can be had again."""
-        health = self._status().health
+        model, template = self._model_and_template(choices)
         return AnswerSettings(
-            model=choices.model or (health.model if health else ""),
-            template=(health.template or "") if health else "",
+            model=model,
+            template=template,
             system_prompt=choices.system_prompt,
             temperature=choices.temperature,
             top_p=choices.top_p,
@@ -201,13 +201,27 @@ class Turns:
             seed=secrets.randbelow(2**31) if choices.seed is None else choices.seed,
         )
 
+    def _with_worker(self, answer_id: int, settings: AnswerSettings, choices: Choices) -> AnswerSettings:
+        """The settings with what the worker, now that it is there, says of itself; the log is told what changed."""
+        model, template = self._model_and_template(choices)
+        if (model, template) == (settings.model, settings.template):
+            return settings
+        self._store.set_model(answer_id, model, template)
+        return replace(settings, model=model, template=template)
+
+    def _model_and_template(self, choices: Choices) -> tuple[str, str]:
+        """As far as they are known: "" until the worker has told."""
+        health = self._status().health
+        return choices.model or (health.model if health else ""), (health.template or "") if health else ""
+
     def _ask(
-        self, owner: str, answering: Answering, settings: AnswerSettings, drop_oldest: bool
+        self, owner: str, answering: Answering, settings: AnswerSettings, choices: Choices
     ) -> Iterator[Update]:
         yield from self._wait_for_worker(answering)
         if answering.stop.is_set():
             answering.end("stopped")
             return
+        settings = self._with_worker(answering.answer_id, settings, choices)
         messages = messages_of(self._store.path(owner, answering.question.id))
         while True:
             answering.num_turns = len(messages)
@@ -224,7 +238,7 @@ class Turns:
                 yield from answering.listen(self._worker.stream(request))
                 return
             except ContextTooLong:
-                if not drop_oldest or len(messages) < 3:
+                if not choices.drop_oldest or len(messages) < 3:
                     raise
                 messages = messages[2:]
                 answering.num_left_out += 2

@@ -102,6 +102,15 @@ def save_partial(session: Session, answer_id: int, text: str) -> bool:
     return session.scalar(statement) is not None
 
 
+def set_model(session: Session, answer_id: int, model: str, template: str) -> None:
+    """Which model answers, and in which template; nothing is changed in an answer that has ended."""
+    session.execute(
+        update(AnswerRow)
+        .where(AnswerRow.turn_id == answer_id, AnswerRow.finish_reason == "running")
+        .values(model=kept_text(model), template=kept_text(template))
+    )
+
+
 def finish(session: Session, row: TurnRow, outcome: AnswerOutcome, now: datetime) -> None:
     """Write the end of an answer, unless it has one. Raises ValueError for an outcome that is no end."""
     if outcome.finish_reason not in _ENDS:

@@ -202,6 +202,12 @@ class ConversationStore:
         with self._database.writing() as session:
             return answers.save_partial(session, answer_id, text)
 
+    def set_model(self, answer_id: int, model: str, template: str) -> None:
+        """Log which model is asked, and in which template, where the worker was not there yet when the answer
+        was started."""
+        with self._database.writing() as session:
+            answers.set_model(session, answer_id, model, template)
+
     def finish_answer(self, answer_id: int, outcome: AnswerOutcome) -> Turn:
         """Write how the answer ended; a second end changes nothing. Raises NotFound if it was deleted
         meanwhile."""

@@ -13,7 +13,7 @@ from app.browser_event import BrowserEvent
 from app.chat_events import ChatEvents
 from app.picture_routes import Tickets
 from app.turns import Choices, Turns
-from conversations.errors import InvalidText
+from conversations.errors import InvalidText, NotFound
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
 from tests.app.scripted_worker import READY
@@ -94,7 +94,8 @@ def test_nothing_of_another_owner_can_be_seen_or_changed(
         (events.rate, {"turn": answer.id, "rating": "up"}),
     ]
     for what, data in attempts:
-        assert set(events.answered(what, BOB, data)) == {"notice"}
+        told = events.answered(what, BOB, data)
+        assert set(told) - {"thread"} == {"notice"} and not told.get("thread", {}).get("html")
     for kind in ("retry", "edit"):
         (refused,) = send(events, BOB, kind=kind, turn=question.id, key=kind)
         assert set(refused) == {"notice"}
@@ -173,12 +174,73 @@ def test_whatever_is_forged_is_refused_in_words(events: ChatEvents, data: Any) -
 @pytest.mark.parametrize(
     ("fields", "said"),
     [({"seed": "x"}, "seed"), ({"temperature": "hot"}, "temperature"), ({"top_p": "nan"}, "Top-p"),
-     ({"seed": "1e300"}, "seed")],
+     ({"seed": "1e300"}, "seed"), ({"seed": "1.5"}, "whole number"), ({"seed": "1_0"}, "whole number"),
+     ({"max_new_tokens": "9.5"}, "longest answer")],
 )  # fmt: skip
 def test_a_field_of_the_settings_that_is_no_number_is_named(fields: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidText) as refused:
         BrowserEvent({"choices": fields}).choices()
     assert said in str(refused.value)
+
+
+def test_a_seed_is_kept_to_the_last_digit() -> None:
+    for seed in (2**53 + 1, 2**63 - 1):
+        assert BrowserEvent({"choices": {"seed": f" {seed} "}}).choices().seed == seed
+
+
+def test_a_link_to_what_is_not_there_tells_the_page_to_leave_it(events: ChatEvents) -> None:
+    for conversation in ("0" * 32, "nothing", ""):
+        told = events.answered(events.open, ANN, {"conversation": conversation})
+        assert told["thread"]["gone"] and told["thread"]["conversation"] == conversation
+        assert told["thread"]["html"] == "" and told["notice"]["words"]
+
+
+def test_every_message_of_a_turn_carries_its_key(events: ChatEvents) -> None:
+    for message in send(events, key="mine"):
+        assert (message.get("thread") or message["live"])["key"] == "mine"
+
+
+def test_a_fault_that_nobody_foresaw_frees_the_draft_and_is_logged(
+    store: ConversationStore, tickets: Tickets, worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError("oops")
+
+    events = ChatEvents(store, Turns(store, worker, broken), tickets, broken)
+    (told,) = send(events, key="k9")
+    assert told["notice"]["key"] == "k9" and "ZeroDivisionError" in told["notice"]["words"]
+    assert "notice" in events.answered(events.status, ANN, {}) and "oops" in caplog.text
+
+
+def test_an_answer_that_was_deleted_before_it_is_shown_again_is_a_refusal_with_the_key(
+    events: ChatEvents, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(events)
+
+    def gone(owner: str, turn_id: int) -> Any:
+        raise NotFound("It was deleted.")
+
+    monkeypatch.setattr(store, "turn", gone)
+    (told,) = send(events)
+    assert told["notice"]["key"] == "k1"
+
+
+def test_an_answer_whose_conversation_cannot_be_shown_is_closed(
+    events: ChatEvents, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = events.streamed(ANN, {"kind": "ask", "key": "k1", "text": "What is it?", "pictures": []})
+    shown = next(messages)["thread"]
+    monkeypatch.setattr(events, "_thread_of", _refuse)
+    assert "notice" in list(messages)[-1]
+    monkeypatch.undo()
+    monkeypatch.setattr(events, "_thread_of", _refuse)
+    (refused,) = send(events, kind="retry", key="k2", turn=store.load(ANN, shown["conversation"]).shown[0].id)
+    assert refused["notice"]["key"] == "k2"
+    assert store.load(ANN, shown["conversation"]).shown[-1].answer.finish_reason == "stopped"
+
+
+def _refuse(*_: object) -> Any:
+    raise NotFound("It was deleted.")
 
 
 def test_empty_fields_of_the_settings_mean_the_usual() -> None:

@@ -327,3 +327,42 @@ def test_a_question_that_was_never_asked_is_an_earlier_version_of_the_next(
     question = store.load(ANN, conversation).shown[0]
     assert (question.text, question.num_versions) == ("next", 2)
     assert messages_of((lost,))[0].text == "lost in a crash"
+
+
+def test_stop_reaches_an_answer_that_is_not_the_shown_version(turns: Turns, store, worker) -> None:
+    first = run(turns, ask())[-1]
+    worker.lines = [(Piece("One"), *(Heartbeat() for _ in range(100_000)), Finished("stop"))]
+    updates = turns.run(ANN, Retry(first.question_id, "k2"), Choices())
+    while not next(updates).text:
+        pass
+    store.show(ANN, first.answer_id)
+    assert turns.stop(ANN, first.conversation_id)
+    assert list(updates)[-1].ended == "stopped"
+    assert not turns.stop(ANN, first.conversation_id)
+
+
+def test_stop_ends_what_no_stream_is_left_to_end_shown_or_not(turns: Turns, store) -> None:
+    first = run(turns, ask())[-1]
+    settings = store.turn(ANN, first.answer_id).answer.settings
+    left = store.start_answer(ANN, first.question_id, settings)
+    store.show(ANN, first.answer_id)
+    assert turns.stop(ANN, first.conversation_id)
+    assert store.turn(ANN, left.id).answer.finish_reason == "interrupted"
+
+
+def test_nobody_elses_answer_can_be_stopped(turns: Turns, worker) -> None:
+    worker.lines = [(Piece("One"), Piece("two"), Finished("stop"))]
+    updates = turns.run(ANN, ask(), Choices())
+    first = next(updates)
+    with pytest.raises(NotFound):
+        turns.stop(BOB, first.conversation_id)
+    assert list(updates)[-1].ended == "stop"
+
+
+def test_an_answer_asked_before_the_worker_was_there_is_logged_with_its_model(store, worker) -> None:
+    said = [WorkerStatus("starting", waits=True), WorkerStatus("starting", waits=True), READY]
+    turns = Turns(store, worker, lambda: said.pop(0) if len(said) > 1 else said[0], seconds_between_updates=0.0)
+    last = run(turns, ask())[-1]
+    details = store.turn(ANN, last.answer_id).answer
+    assert (details.model, details.template) == ("scripted", "llava_v0")
+    assert worker.asked[0].model == "scripted"
