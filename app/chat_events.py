@@ -38,12 +38,22 @@ class ChatEvents:
     """The chat's answers to events; any number of threads may call it."""
 
     def __init__(
-        self, store: ConversationStore, turns: Turns, tickets: Tickets, status: Callable[[], WorkerStatus]
+        self,
+        store: ConversationStore,
+        turns: Turns,
+        tickets: Tickets,
+        status: Callable[[], WorkerStatus],
+        *,
+        restart: Callable[[], None] | None = None,
+        may_restart: Callable[[str], bool] = lambda owner: False,
     ) -> None:
+        """`restart` starts the worker again, None where it runs elsewhere; `may_restart` says which owner may ask."""
         self._store = store
         self._turns = turns
         self._tickets = tickets
         self._status = status
+        self._restart = restart
+        self._may_restart = may_restart
         self._numbers = count(1)
 
     # -- a turn ----------------------------------------------------------------------------------------------------
@@ -126,8 +136,16 @@ class ChatEvents:
                 "about": status.about,
                 "models": list(status.models),
                 "system": (health.system or "") if health else "",
+                "can_restart": tone == "failed" and self._restart is not None and self._may_restart(owner),
             }
         }
+
+    def restart(self, owner: str, event: BrowserEvent) -> Feeds:
+        """Start a worker that failed again; the status tells how it goes."""
+        if self._restart is None or not self._may_restart(owner):
+            raise InvalidText("Only an admin of this page can start the model again; ask one of them.")
+        self._restart()
+        return {}
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
@@ -199,9 +217,10 @@ class ChatEvents:
         }
 
     def _listed(self, owner: str, search: str = "") -> Feeds:
-        searched = search.strip()  # told back as it was sent: browsers strip other characters than Python does
+        searched = search.strip()
         found = self._store.recent(owner, searched, limit=NUM_LISTED)
         html = sidebar_html(found, now=datetime.now().astimezone(), searched=searched)
+        # Told back as it was sent: browsers strip other characters than Python does.
         return {"list": {"n": next(self._numbers), "search": search, "html": html}}
 
     def _refused(self, error: LogError, key: str = "") -> Feeds:

@@ -33,15 +33,51 @@ def main(argv: list[str] | None = None) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.chdir(ROOT)
     signal.signal(signal.SIGTERM, _end)
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
-    worker = _start_worker(settings)
+    worker = None
     try:
+        _check_port(settings)
+        _make_folder(settings.data_folder)
+        worker = _start_worker(settings)
         _serve(settings, worker)
     except KeyboardInterrupt:
         print("Stopping.")
+    except CannotStart as error:
+        print(f"LLaVA Loop cannot start: {error}", file=sys.stderr)
+        sys.exit(1)
     finally:
         if worker is not None:
             worker.stop()
+
+
+class CannotStart(Exception):
+    """Why the page cannot be served, and what to do, in a sentence or two."""
+
+
+def _check_port(settings: Settings) -> None:
+    """Raises CannotStart for an address that cannot be had, before anything is started for it."""
+    import socket
+
+    if not settings.port:
+        return
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as wanted:
+            wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            wanted.bind((settings.host, settings.port))
+    except OSError as error:
+        raise CannotStart(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}). "
+            "Choose another with --port (0 takes a free one) or --host."
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(
+            f"the folder {folder} cannot be made ({error.strerror}); choose another place with --database-url."
+        ) from error
 
 
 def _start_worker(settings: Settings) -> WorkerProcess | None:
@@ -60,10 +96,15 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
     from app.chat_events import ChatEvents
     from app.picture_routes import Tickets
     from app.turns import Turns
+    from app.visitors import username_of
     from app.worker_status import StatusWatch
+    from conversations.errors import LogError
     from conversations.store import ConversationStore
 
-    store = ConversationStore.open(settings.database_url, settings.data_folder / "pictures")
+    try:
+        store = ConversationStore.open(settings.database_url, settings.data_folder / "pictures")
+    except LogError as error:
+        raise CannotStart(str(error)) from error
     try:
         store.recover()
         if worker is not None:
@@ -74,7 +115,15 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
         watch.start()
         tickets = Tickets()
         turns = Turns(store, client, lambda: watch.now)
-        page = launch(settings, store, tickets, ChatEvents(store, turns, tickets, lambda: watch.now))
+        events = ChatEvents(
+            store,
+            turns,
+            tickets,
+            lambda: watch.now,
+            restart=worker.restart if worker is not None else None,
+            may_restart=lambda owner: settings.is_admin(username_of(owner)),
+        )
+        page = launch(settings, store, tickets, events)
         print(f"LLaVA Loop is at {page.local_url}", flush=True)
         if settings.share:
             print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)

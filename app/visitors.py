@@ -59,6 +59,11 @@ def owner_of(username: str | None, cookies: Mapping[str, str]) -> str | None:
     return f"visitor:{hashlib.sha256(value.encode('ascii')).hexdigest()}"
 
 
+def username_of(owner: str) -> str | None:
+    """The name behind an owner who signed in; None for a visitor."""
+    return owner.removeprefix("user:") if owner.startswith("user:") else None
+
+
 class VisitorCookie:
     """ASGI middleware: a request without a visitor's cookie gets one, every answer gets the safety headers, and what
     another page makes a browser send is refused with 403.

@@ -155,6 +155,7 @@
     $("#state .words").textContent = feed.words;
     $("#state").title = feed.words;
     $("#state").dataset.tone = feed.tone;
+    $("#restart").hidden = !feed.can_restart;
     $("#about").textContent = feed.about;
     const select = $('#choices [name="model"]');
     const names = ["", ...feed.models];
@@ -164,6 +165,11 @@
       if (names.includes(chosen)) select.value = chosen;
     }
     $('#choices [name="system_prompt"]').placeholder = feed.system || "The template’s own";
+  });
+
+  loop.does("restart", () => {
+    $("#restart").hidden = true; // until the state says again that it failed
+    loop.say("restart");
   });
 
   loop.start(() => {

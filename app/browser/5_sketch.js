@@ -1,4 +1,5 @@
-// A sheet to draw one's own shapes on: stamp a shape in a colour, or draw freely.
+// A sheet to draw one's own shapes on: stamp a shape in a colour, or draw freely. By keyboard the arrows move a cursor,
+// Enter stamps there, and with the pen sets it down or lifts it.
 "use strict";
 (() => {
   const { $ } = loop;
@@ -8,6 +9,7 @@
   const PAPER = "#f7f4ec";
   let marks = [];
   let stroke = null;
+  let cursor = null; // [x, y], while the keyboard draws
   let shape = "circle";
   let colour = "red";
 
@@ -49,6 +51,45 @@
         pen.stroke();
       } else outline(pen, mark.shape, mark.x, mark.y, mark.radius);
     }
+    if (cursor) showCursor(pen);
+  }
+  function showCursor(pen) {
+    const [x, y] = cursor;
+    for (const [width, ink] of [[5, "#ffffff"], [2, "#1c1c1e"]]) {
+      pen.lineWidth = width;
+      pen.strokeStyle = ink;
+      pen.beginPath();
+      for (const [across, down] of [[1, 0], [0, 1]]) {
+        pen.moveTo(x - 14 * across, y - 14 * down);
+        pen.lineTo(x + 14 * across, y + 14 * down);
+      }
+      pen.stroke();
+    }
+  }
+  // What is put down at a place: a shape, or the beginning of a stroke.
+  function put(x, y) {
+    const size = Number($("#size").value);
+    if (shape === "pen") marks.push((stroke = { points: [[x, y]], colour, width: Math.max(4, size / 6) }));
+    else marks.push({ shape, colour, x, y, radius: size });
+  }
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  function byKey(event) {
+    const arrow = ARROWS[event.key];
+    if (!arrow && event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    cursor ||= [256, 256];
+    if (arrow) {
+      const step = event.shiftKey ? 4 : 24;
+      cursor = cursor.map((at, axis) => Math.min(512, Math.max(0, at + step * arrow[axis])));
+      if (stroke) stroke.points.push(cursor);
+    } else if (stroke) stroke = null;
+    else put(...cursor);
+    paint();
+  }
+  function hideCursor() {
+    if (cursor) stroke = null;
+    cursor = null;
+    paint();
   }
   function options(holder, names, chosen, dress, choose) {
     holder.replaceChildren(...names.map((name) => {
@@ -78,9 +119,10 @@
   }
 
   loop.does("draw", () => { paint(); $("#sketch").showModal(); });
-  loop.does("undo-stroke", () => { marks.pop(); paint(); });
-  loop.does("clear-canvas", () => { marks = []; paint(); });
+  loop.does("undo-stroke", () => { marks.pop(); stroke = null; paint(); });
+  loop.does("clear-canvas", () => { marks = []; stroke = null; paint(); });
   loop.does("keep-sketch", () => {
+    hideCursor();
     $("#canvas").toBlob(async (blob) => {
       $("#sketch").close();
       await loop.addPicture(blob, "The drawing");
@@ -93,13 +135,13 @@
     const canvas = $("#canvas");
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      const [x, y] = place(event);
-      const size = Number($("#size").value);
-      if (shape === "pen") marks.push((stroke = { points: [[x, y]], colour, width: Math.max(4, size / 6) }));
-      else marks.push({ shape, colour, x, y, radius: size });
+      cursor = null;
+      put(...place(event));
       paint();
     });
-    canvas.addEventListener("pointermove", (event) => { if (stroke) { stroke.points.push(place(event)); paint(); } });
+    canvas.addEventListener("keydown", byKey);
+    canvas.addEventListener("blur", hideCursor);
+    canvas.addEventListener("pointermove", (event) => { if (stroke && !cursor) { stroke.points.push(place(event)); paint(); } });
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (stroke = null));
   });
 })();
