@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 PREFIX = "LLAVA_LOOP_"
+SQLITE = "sqlite:///"
 ROOT = Path(__file__).resolve().parent.parent
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -49,9 +50,8 @@ class Settings:
     @property
     def data_folder(self) -> Path:
         """Where pictures, logs and caches lie: beside an SQLite database, else `var/`."""
-        prefix = "sqlite:///"
-        if self.database_url.startswith(prefix) and self.database_url != prefix + ":memory:":
-            return Path(self.database_url.removeprefix(prefix)).parent
+        if self.database_url.startswith(SQLITE) and self.database_url != SQLITE + ":memory:":
+            return Path(self.database_url.removeprefix(SQLITE)).parent
         return Path("var")
 
     def is_admin(self, username: str | None) -> bool:
@@ -132,14 +132,28 @@ def _checked(chosen: argparse.Namespace) -> Settings:
         share=chosen.share,
         logins=logins,
         admins=admins,
-        model=chosen.model,
+        model=_from_here(chosen.model, Settings.model),
         template=chosen.template,
         dtype=chosen.dtype,
         device=chosen.device,
-        database_url=chosen.database_url,
+        database_url=_database_from_here(chosen.database_url),
         worker_url=chosen.worker_url,
         worker_token=chosen.worker_token,
     )
+
+
+def _from_here(model: str, usual: str) -> str:
+    """A folder that stands where the person stands becomes absolute, since the program goes to its own root; what is
+    not there is looked for below that root, as the usual one is."""
+    return str(Path(model).absolute()) if model != usual and Path(model).exists() else model
+
+
+def _database_from_here(url: str) -> str:
+    """A relative SQLite path is meant from where the person stands; the usual one lies below the program's root."""
+    path = url.removeprefix(SQLITE)
+    if not url.startswith(SQLITE) or url == Settings.database_url or path.startswith((":memory:", "file:")) or not path:
+        return url
+    return SQLITE + str(Path(path).absolute())
 
 
 def _parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:

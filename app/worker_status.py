@@ -5,6 +5,7 @@ A local worker is watched by its process, a remote one only by its /health; the 
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,8 @@ from app.worker_client import WorkerError, WorkerHealth
 from app.worker_process import WorkerState
 
 POLL_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,11 @@ class StatusWatch:
 
     def _watch(self) -> None:
         while not self._ended.is_set():
-            self._status = self._asked()
+            try:
+                self._status = self._asked()
+            except Exception as error:  # noqa: BLE001 - the watch must outlive whatever it meets
+                _log.exception("the worker's state could not be read")
+                self._status = WorkerStatus(wording.sentence(error), waits=self._process is not None)
             self._ended.wait(POLL_SECONDS)
 
     def _asked(self) -> WorkerStatus:

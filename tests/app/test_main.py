@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,30 @@ def test_the_worker_is_started_before_the_page_is_built_and_stopped_however_it_e
 
 def test_a_worker_elsewhere_is_not_started_here() -> None:
     assert start._start_worker(Settings(worker_url="http://gpu:8001")) is None
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(start.signal, "signal", lambda *_: None)
+    monkeypatch.chdir(ROOT)
+    with socket.socket() as other, pytest.raises(SystemExit) as ended:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        start.main(["--port", str(other.getsockname()[1]), "--database-url", f"sqlite:///{tmp_path}/chats.db"])
+    assert ended.value.code == 1
+    assert "--port" in capsys.readouterr().err
+
+
+def test_a_database_that_cannot_be_opened_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(start.signal, "signal", lambda *_: None)
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "chats.db").write_text("this is no database " * 100)
+    with pytest.raises(SystemExit) as ended:
+        start.main(
+            ["--port", "0", "--worker-url", "http://gpu:1", "--database-url", f"sqlite:///{tmp_path}/chats.db"]
+        )
+    assert ended.value.code == 1
+    assert "cannot start" in capsys.readouterr().err

@@ -122,3 +122,19 @@ def test_the_admin_is_who_signed_in_as_one_or_the_one_local_user() -> None:
     with_logins = parse(["--auth", "ann:one", "--admin", "root:two"], {})
     assert with_logins.is_admin("root") and not with_logins.is_admin("ann") and not with_logins.is_admin(None)
     assert not parse(["--auth", "ann:one"], {}).is_admin("ann")
+
+
+def test_paths_mean_where_the_person_stands_and_defaults_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = parse(["--model", "mine", "--database-url", "sqlite:///chats.db"], {})
+    assert settings.model == str(tmp_path / "mine")
+    assert settings.database_url == f"sqlite:///{tmp_path / 'chats.db'}"
+    assert settings.data_folder == tmp_path
+    usual = parse([], {})
+    assert (usual.model, usual.database_url) == (Settings().model, Settings().database_url)
+    for kept in ("sqlite:////data/chats.db", "sqlite:///:memory:", "postgresql://host/name"):
+        assert parse(["--database-url", kept], {}).database_url == kept
+    assert parse(["--model", "someone/else"], {}).model == "someone/else"

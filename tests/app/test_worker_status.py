@@ -87,3 +87,18 @@ def test_a_near_worker_is_told_by_its_process_at_once() -> None:
     process.state = WorkerState("failed", reason="broken")
     assert not watch.now.waits and "broken" in watch.now.words
     watch.stop()
+
+
+def test_the_watch_outlives_what_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd(Worker):
+        def models(self) -> tuple[str, ...]:
+            self.times_listed += 1
+            if self.times_listed == 1:
+                raise ZeroDivisionError("oops")
+            return ("demo",)
+
+    watch = StatusWatch(Odd(), None)
+    watch.start()
+    _until(watch, lambda status: status.ready)
+    watch.stop()
+    assert "oops" in caplog.text
