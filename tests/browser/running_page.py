@@ -30,7 +30,7 @@ _WRITE_TINY = (
 def write_tiny_checkpoint(folder: Path) -> Path:
     """In a process of its own, so that the tests' process stays without torch."""
     subprocess.run(
-        [sys.executable, "-c", _WRITE_TINY, str(folder)], cwd=ROOT, env=environment(), check=True, timeout=100
+        [sys.executable, "-c", _WRITE_TINY, str(folder)], cwd=ROOT, env=environment(), check=True, timeout=300
     )
     return folder
 
