@@ -13,6 +13,7 @@ from app.browser_event import BrowserEvent
 from app.chat_events import ChatEvents
 from app.picture_routes import Tickets
 from app.turns import Choices, Turns
+from app.worker_status import WorkerStatus
 from conversations.errors import InvalidText, NotFound
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
@@ -254,3 +255,26 @@ def test_empty_fields_of_the_settings_mean_the_usual() -> None:
 def test_too_many_pictures_are_refused_with_the_limit(events: ChatEvents) -> None:
     (refused,) = send(events, pictures=["x"] * 11)
     assert "at most 10 pictures" in refused["notice"]["words"]
+
+
+def test_only_an_admin_starts_a_failed_worker_again(
+    store: ConversationStore, turns: Turns, tickets: Tickets
+) -> None:
+    restarts: list[str] = []
+    events = ChatEvents(
+        store,
+        turns,
+        tickets,
+        lambda: WorkerStatus("The model failed: no weights"),
+        restart=lambda: restarts.append("again"),
+        may_restart=lambda owner: owner == ANN,
+    )
+    offered = [events.answered(events.status, owner, {})["status"]["can_restart"] for owner in (ANN, BOB)]
+    assert offered == [True, False]
+    assert "admin" in events.answered(events.restart, BOB, {})["notice"]["words"] and not restarts
+    assert events.answered(events.restart, ANN, {}) == {} and restarts == ["again"]
+
+
+def test_a_worker_that_runs_elsewhere_is_not_started_from_here(events: ChatEvents) -> None:
+    assert "notice" in events.answered(events.restart, ANN, {})
+    assert events.answered(events.status, ANN, {})["status"]["can_restart"] is False
