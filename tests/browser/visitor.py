@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Locator, Page
 
 SECONDS = 1000  # Playwright counts in milliseconds
-ANSWER_TIMEOUT = 60 * SECONDS
+ANSWER_TIMEOUT = 150 * SECONDS
 
 
 class Visitor:
@@ -30,7 +30,7 @@ class Visitor:
 
     def go(self, address: str = "") -> Visitor:
         self.page.goto(self.url + address)
-        self.page.wait_for_selector("html[data-loop=ready]", timeout=30 * SECONDS)
+        self.page.wait_for_selector("html[data-loop=ready]", timeout=90 * SECONDS)
         return self
 
     def wait_until_ready(self) -> Visitor:
