@@ -96,6 +96,7 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
     from app.chat_events import ChatEvents
     from app.picture_routes import Tickets
     from app.turns import Turns
+    from app.upkeep import Upkeep
     from app.visitors import username_of
     from app.worker_status import StatusWatch
     from conversations.errors import LogError
@@ -105,6 +106,7 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
         store = ConversationStore.open(settings.database_url, settings.data_folder / "pictures")
     except LogError as error:
         raise CannotStart(str(error)) from error
+    upkeep = Upkeep(store)
     try:
         store.recover()
         if worker is not None:
@@ -113,6 +115,7 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
             client = WorkerClient(str(settings.worker_url), settings.worker_token, data_url=store.images.data_url)
         watch = StatusWatch(client, worker)
         watch.start()
+        upkeep.start()
         tickets = Tickets()
         turns = Turns(store, client, lambda: watch.now)
         events = ChatEvents(
@@ -130,6 +133,7 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
         page.block_thread()
         watch.stop()
     finally:
+        upkeep.stop()
         store.close()
 
 

@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -25,6 +27,12 @@ from conversations.messages import ImageRef
 from conversations.store import ConversationStore
 
 _TICKET = re.compile(r"([0-9a-f]{64})\.(\d{1,6})\.(\d{1,6})\.([0-9a-f]{64})")
+
+MAX_DECODED_AT_ONCE = 4
+"""Pictures wait here, and not in the threads that all of the page's own work shares."""
+
+MAX_TAKEN_AT_ONCE = 16
+"""Pictures being received or waiting to be decoded; beyond, the sender is asked to try again."""
 
 OwnerOf = Callable[[Request], str | None]
 
@@ -72,6 +80,8 @@ class PictureRoutes:
         self._store = store
         self._tickets = tickets
         self._owner_of = owner_of
+        self._num_taken = 0  # counted in the event loop alone
+        self._decoders = anyio.CapacityLimiter(MAX_DECODED_AT_ONCE)
         self._examples = {path.name: path for path in sorted(examples.glob("*.png"))}
 
     def routes(self) -> list[Route]:
@@ -86,9 +96,16 @@ class PictureRoutes:
         """Takes the body as a picture. 200 {"ticket", "sha256", "width", "height"}, or {"error"} in a sentence."""
         owner = self._owner_of(request)
         if owner is None:
-            return _error(
-                401, "This browser has no visitor's cookie; allow cookies for this page and reload it."
-            )
+            return _error(401, wording.NO_COOKIE)
+        if self._num_taken >= MAX_TAKEN_AT_ONCE:
+            return _error(429, wording.TOO_MANY_UPLOADS)
+        self._num_taken += 1
+        try:
+            return await self._take(owner, request)
+        finally:
+            self._num_taken -= 1
+
+    async def _take(self, owner: str, request: Request) -> Response:
         limit = self._store.images.max_bytes
         data = bytearray()
         async for chunk in request.stream():
@@ -96,7 +113,9 @@ class PictureRoutes:
             if len(data) > limit:
                 return _error(413, wording.too_many_bytes(limit))
         try:
-            picture = await run_in_threadpool(self._store.images.add, bytes(data))
+            picture = await anyio.to_thread.run_sync(
+                self._store.images.add, bytes(data), limiter=self._decoders
+            )
         except PictureRefused as error:
             return _error(400, str(error))
         except LogError as error:

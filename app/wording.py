@@ -45,6 +45,7 @@ _CODES: tuple[tuple[type[WorkerError], str], ...] = (
 NOTHING_TO_SEND = "Nothing to send yet: write a question or add a picture."
 FORGED = "The page sent something that it never would; reload it and try again."
 NO_COOKIE = "This browser has no visitor's cookie; allow cookies for this page and reload it."
+TOO_MANY_UPLOADS = "Too many pictures are being sent in just now; add this one again in a moment."
 LEFT = "The page was closed or reloaded while this was being written."
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import threading
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,3 +115,31 @@ def test_examples_are_served_by_name_and_nothing_beside_them(client: TestClient)
 def test_no_text_is_a_ticket_by_chance(text: str) -> None:
     with pytest.raises(TicketRefused):
         Tickets().read(ANN, text)
+
+
+def test_more_pictures_at_once_than_can_be_taken_are_put_off(
+    store: ConversationStore, tickets: Tickets
+) -> None:
+    """The rest of the page keeps its threads: pictures wait for decoders of their own."""
+    routes = PictureRoutes(store, tickets, lambda request: ANN, EXAMPLES)
+    free = threading.Event()
+    real = store.images.add
+
+    def slow(data: bytes) -> ImageRef:
+        free.wait(20)
+        return real(data)
+
+    async def send_all() -> list[int]:
+        sent = httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=routes.routes())), base_url="http://t")
+        async with sent as client:
+            waiting = [asyncio.create_task(client.post("/pictures", content=png((9, 9)))) for _ in range(16)]
+            await asyncio.sleep(0.3)
+            late = await client.post("/pictures", content=png((9, 9)))
+            assert "again in a moment" in late.json()["error"]
+            assert routes._decoders.borrowed_tokens == 4
+            free.set()
+            return [late.status_code, *(each.status_code for each in await asyncio.gather(*waiting))]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.images, "add", slow)
+        assert asyncio.run(send_all()) == [429, *[200] * 16]
