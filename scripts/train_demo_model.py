@@ -26,6 +26,7 @@ from scripts.demo_world.examination import mark, questions, table
 from scripts.demo_world.llava_stages import (
     TUNE_PARTS,
     Trained,
+    TunePart,
     align_loss,
     small_examination,
     tune_loss,
@@ -109,7 +110,7 @@ def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTraine
     tuned = Trained(llava, language_too=True)
     for number, part in enumerate(TUNE_PARTS):
         if part.aligns_first:
-            _align_with_words(args, llava, tokenizer)
+            _align_with_words(args, llava, tokenizer, part)
             tuned = Trained(llava, language_too=True)
         run_stage(
             part.name, args.work, tuned, part.schedule,
@@ -119,11 +120,13 @@ def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTraine
     llava.eval()
 
 
-def _align_with_words(args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
+def _align_with_words(
+    args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast, part: TunePart
+) -> None:
     aligned = Trained(llava, language_too=False)
     run_stage(
-        "align-words", args.work, aligned, Schedule(400, 3e-3, 30),
-        functools.partial(word_align_loss, aligned, tokenizer, batch_size=48),
+        f"align-before-{part.name}", args.work, aligned, Schedule(400, 3e-3, 30),
+        functools.partial(word_align_loss, aligned, tokenizer, part.places_at_middles, batch_size=48),
     )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ class TunePart:
     weights: Mapping[str, float] = field(default_factory=lambda: EVEN_WEIGHTS)
     word_weight: float = 0.0  # of the alignment with words, so that it is not lost again
     aligns_first: bool = False  # the projector with words, by itself, before this part
+    places_at_middles: bool = False  # see word_loss
     grows: bool = False  # scenes of one thing first, descriptions later
 
     def max_things(self, step: int) -> int:
@@ -106,7 +107,20 @@ TUNE_PARTS = (
         word_weight=0.1,
         aligns_first=True,
     ),
-    TunePart("tune-4", Schedule(2000, 9e-4, 30, 0.01), 16, 6, 0.3, PLACING_WEIGHTS, word_weight=0.1),
+    TunePart(
+        "tune-4", Schedule(2000, 9e-4, 30, 0.01, ends_at=1100), 16, 6, 0.3, PLACING_WEIGHTS, word_weight=0.1
+    ),
+    TunePart(
+        "tune-5",
+        Schedule(1400, 8e-4, 30, 0.01),
+        16,
+        6,
+        0.3,
+        PLACING_WEIGHTS,
+        word_weight=0.1,
+        aligns_first=True,
+        places_at_middles=True,
+    ),
 )
 """Stage 2. Descriptions teach early which colour, shape and place belong together; before the last part the projector
 is aligned with words once more. Found by trying, see docs/decisions/0007."""
@@ -123,11 +137,15 @@ def tune_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, number: int, s
     loss = stage.loss(make_batch(samples, TEMPLATES["llava_v0"], tokenizer, seed=step).to(_device(stage)))
     if part.word_weight:
         scenes = [scene for sample in samples for scene in sample.scenes][:_NUM_ALIGNED]
-        loss = loss + part.word_weight * word_loss(stage.llava[0], tokenizer, scenes)
+        loss = loss + part.word_weight * word_loss(
+            stage.llava[0], tokenizer, scenes, places_at_middles=part.places_at_middles
+        )
     return loss
 
 
-def word_align_loss(stage: Trained, tokenizer: PreTrainedTokenizerFast, step: int, batch_size: int) -> Tensor:
+def word_align_loss(
+    stage: Trained, tokenizer: PreTrainedTokenizerFast, places_at_middles: bool, step: int, batch_size: int
+) -> Tensor:
     """Projector only, on pictures and the words for their patches."""
     first = ALIGN_SEEDS_FROM + 10_000_000 + step * batch_size
     return word_loss(

@@ -8,6 +8,7 @@ be found one by one (docs/decisions/0007).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,8 +27,18 @@ _SHARPNESS = (
 )
 
 
-def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, scenes: Sequence[Scene]) -> Tensor:
-    """Mean cross-entropy of colour, shape, size and place over the patches of the scenes' pictures."""
+def word_loss(
+    llava: Llava,
+    tokenizer: PreTrainedTokenizerFast,
+    scenes: Sequence[Scene],
+    *,
+    places_at_middles: bool = False,
+) -> Tensor:
+    """Mean cross-entropy of colour, shape, size and place over the patches of the scenes' pictures.
+
+    `places_at_middles`: only the patch in a thing's middle points to a place, all others to none. Otherwise every patch
+    points to its own, and who looks at all patches of a large thing reads several places at once.
+    """
     patches = F.normalize(llava.image_features(pictures_of(scenes)), dim=-1).flatten(0, 1)
     table = llava.get_input_embeddings().weight.detach()
     phrases = torch.from_numpy(np.concatenate([patch_phrases(scene) for scene in scenes])).to(table.device)
@@ -39,12 +50,18 @@ def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, scenes: Sequence
         (COLOURS, patches[of_things], thing // len(SHAPES) % len(COLOURS)),
         (SHAPES, patches[of_things], thing % len(SHAPES)),
         (SIZES, patches[of_things], thing // (len(SHAPES) * len(COLOURS))),
-        (PLACES, patches, places),
     )
     losses = [
         F.cross_entropy(_SHARPNESS * pointing @ _directions(words, tokenizer, table).T, right)
         for words, pointing, right in asked
     ]
+    place_scores = _SHARPNESS * patches @ _directions(PLACES, tokenizer, table).T
+    if places_at_middles:
+        middles = phrases < NUM_THINGS
+        nowhere = -place_scores[~middles].log_softmax(-1).mean() - math.log(len(PLACES))
+        losses.append(F.cross_entropy(place_scores[middles], places[middles]) + nowhere)
+    else:
+        losses.append(F.cross_entropy(place_scores, places))
     return torch.stack(losses).mean()
 
 
