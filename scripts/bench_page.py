@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import random
+import shutil
 import socket
 import statistics
 import tempfile
@@ -28,7 +29,6 @@ from app.worker_client import ChatRequest, Finished, Piece, WorkerEvent, WorkerH
 from app.worker_status import WorkerStatus
 from conversations.store import ConversationStore
 from conversations.turns import AnswerOutcome, AnswerSettings
-from scripts.install_chromium import find_chromium
 
 LEAST_SHARE = 0.5
 NUM_PIECES = 400
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         page = launch(settings, store, tickets, ChatEvents(store, turns, tickets, lambda: STATUS))
         try:
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 rates = {
                     number: [_rate(browser, settings.port, store, 0)] for number in (0, 10)
                 }  # the first warms up

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,88 +13,30 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from sqlalchemy import create_engine, insert, make_url, text, update
+from sqlalchemy import create_engine, update
 
-from conversations.database import Database
 from conversations.errors import (
     AlreadyAnswered,
     AnswerRunning,
     InvalidText,
     NotFound,
-    PictureMissing,
     UnwritableFolder,
 )
-from conversations.messages import ImageRef, Message
+from conversations.messages import Message
 from conversations.store import ConversationStore
-from conversations.tables import ConversationRow, TurnRow
-from conversations.turns import AnswerOutcome, AnswerSettings, Turn
-
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = AnswerSettings("demo", "llava_v0", "Be brief.", 0.2, 0.7, 64, seed=2**40)
-OUTCOME = AnswerOutcome("A red thing.", "stop", None, 12, 4, 80.5, 200.25)
-
-
-def png(colour: str = "red", size: tuple[int, int] = (4, 3)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-SERVER = os.environ.get("TEST_POSTGRESQL_URL")
-"""All of these tests run on PostgreSQL instead if this names a server, as
-postgresql+psycopg://user@host/postgres; its user must be allowed to make databases."""
-
-
-def database_url(folder: Path) -> str:
-    """Of a database of this test's own."""
-    if SERVER is None:
-        return f"sqlite:///{folder}/var/chats.db"
-    name = f"log_{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
-    engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        if not connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-
-
-def open_store(folder: Path) -> ConversationStore:
-    return ConversationStore.open(database_url(folder), folder / "pictures")
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database without rows, which the tests of this file begin with: copying is quicker."""
-    path = tmp_path_factory.mktemp("migrated") / "chats.db"
-    Database(f"sqlite:///{path}").close()
-    return path
-
-
-@pytest.fixture
-def store(tmp_path: Path, migrated: Path) -> Iterator[ConversationStore]:
-    if SERVER is None:
-        (tmp_path / "var").mkdir()
-        shutil.copyfile(migrated, tmp_path / "var" / "chats.db")
-    store = open_store(tmp_path)
-    yield store
-    store.close()
-
-
-def asked(store: ConversationStore, text: str = "What is it?", owner: str = "ann") -> Turn:
-    """A new conversation with one question."""
-    return store.add_question(owner, store.create(owner).id, text)
-
-
-def answered(
-    store: ConversationStore, question: Turn, text: str = "A red thing.", owner: str = "ann"
-) -> Turn:
-    answer = store.start_answer(owner, question.id, SETTINGS)
-    return store.finish_answer(answer.id, replace(OUTCOME, text=text))
-
-
-def texts(store: ConversationStore, conversation_id: str, owner: str = "ann") -> list[str]:
-    return [turn.text for turn in store.load(owner, conversation_id).shown]
+from conversations.tables import ConversationRow
+from conversations.turns import AnswerOutcome
+from tests.conversations.small_log import (
+    OUTCOME,
+    ROOT,
+    SETTINGS,
+    answered,
+    asked,
+    database_url,
+    open_store,
+    png,
+    texts,
+)
 
 
 def test_a_conversation_is_there_after_the_store_is_opened_again(
@@ -570,124 +507,6 @@ def test_ratings_are_kept_and_taken_back(store: ConversationStore) -> None:
         store.rate("ann", question.id, "up")
 
 
-# Pictures
-
-
-def test_pictures_keep_their_order_and_may_repeat(store: ConversationStore) -> None:
-    red, blue = store.images.add(png("red")), store.images.add(png("blue", (7, 5)))
-    conversation = store.create("ann")
-    turn = store.add_question("ann", conversation.id, "Which?", [blue, red, blue])
-    assert turn.images == store.load("ann", conversation.id).shown[0].images == (blue, red, blue)
-
-
-def test_sizes_of_pictures_come_from_the_store_and_not_from_the_caller(store: ConversationStore) -> None:
-    ref = store.images.add(png())
-    turn = store.add_question("ann", store.create("ann").id, "hi", [ImageRef(ref.sha256, 9999, 1)])
-    assert turn.images == (ref,)
-
-
-@pytest.mark.parametrize("sha256", ["0" * 64, "../../secret", ""])
-def test_a_question_with_a_picture_that_is_not_stored_is_refused_whole(
-    store: ConversationStore, sha256: str
-) -> None:
-    conversation = store.create("ann")
-    with pytest.raises(PictureMissing):
-        store.add_question("ann", conversation.id, "hi", [store.images.add(png()), ImageRef(sha256)])
-    assert store.load("ann", conversation.id) == conversation
-
-
-def test_deleting_removes_the_pictures_that_nobody_else_uses(store: ConversationStore) -> None:
-    own, shared = store.images.add(png("red")), store.images.add(png("blue"))
-    first, other = store.create("ann"), store.create("bob")
-    question = store.add_question("ann", first.id, "hi", [own, shared])
-    answered(store, question)
-    store.add_question("bob", other.id, "hi", [shared])
-    store.images.thumbnail(own.sha256)
-    store.delete("ann", first.id)
-    with pytest.raises(NotFound):
-        store.load("ann", first.id)
-    with pytest.raises(PictureMissing):
-        store.images.path(own.sha256)
-    with pytest.raises(PictureMissing):
-        store.images.thumbnail(own.sha256)
-    assert store.images.path(shared.sha256).is_file()
-    assert not store.image_allowed("ann", shared.sha256) and store.image_allowed("bob", shared.sha256)
-
-
-def test_a_long_conversation_is_read_and_deleted_whole(store: ConversationStore, tmp_path: Path) -> None:
-    turn = asked(store)
-    engine = create_engine(database_url(tmp_path))
-    with engine.begin() as connection:
-        connection.execute(
-            insert(TurnRow),
-            [
-                {
-                    "id": turn.id + step,
-                    "conversation_id": turn.conversation_id,
-                    "parent_id": turn.id + step - 1,
-                    "role": "user",
-                    "text": "more",
-                    "is_shown": True,
-                    "created_at": turn.created_at,
-                }
-                for step in range(1, 1101)
-            ],
-        )
-    engine.dispose()
-    assert len(store.load("ann", turn.conversation_id).shown) == 1101
-    store.delete("ann", turn.conversation_id)
-    assert store.recent("ann") == []
-
-
-def test_a_stream_whose_conversation_was_deleted_is_told_so(store: ConversationStore) -> None:
-    question = asked(store)
-    answer = store.start_answer("ann", question.id, SETTINGS)
-    store.delete("ann", question.conversation_id)
-    assert store.save_partial(answer.id, "late") is False
-    with pytest.raises(NotFound, match="was deleted"):
-        store.finish_answer(answer.id, OUTCOME)
-
-
-def test_pictures_left_over_by_a_crash_go_at_the_next_start(store: ConversationStore, tmp_path: Path) -> None:
-    ref = store.images.add(png())
-    question = store.add_question("ann", store.create("ann").id, "hi", [ref])
-    remove = store.images.remove
-    store.images.remove = _die  # type: ignore[method-assign, assignment]
-    with pytest.raises(KeyboardInterrupt):
-        store.delete("ann", question.conversation_id)
-    store.images.remove = remove  # type: ignore[method-assign]
-    assert store.images.path(ref.sha256).is_file()
-    store.recover()
-    with pytest.raises(PictureMissing):
-        store.images.path(ref.sha256)
-
-
-def test_a_picture_that_was_never_sent_goes_after_a_day(store: ConversationStore) -> None:
-    old, new, sent = (store.images.add(png(colour)) for colour in ("red", "green", "blue"))
-    store.add_question("ann", store.create("ann").id, "hi", [sent])
-    assert set(store.images.drafts()) == {old.sha256, new.sha256}
-    long_ago = time.time() - 2 * 24 * 3600
-    os.utime(store.images.folder / ".drafts" / old.sha256, (long_ago, long_ago))
-    store.recover()
-    assert store.images.drafts() == [new.sha256]
-    assert store.images.path(new.sha256).is_file() and store.images.path(sent.sha256).is_file()
-    with pytest.raises(PictureMissing):
-        store.images.path(old.sha256)
-
-
-def test_a_picture_in_a_draft_outlives_the_conversation_that_had_it(store: ConversationStore) -> None:
-    ref = store.images.add(png())
-    first = store.add_question("ann", store.create("ann").id, "hi", [ref])
-    store.images.add(png())
-    store.delete("ann", first.conversation_id)
-    turn = store.add_question("ann", store.create("ann").id, "again", [ref])
-    assert turn.images == (ref,)
-
-
-def _die(_sha256: str) -> None:
-    raise KeyboardInterrupt
-
-
 # Whose it is
 
 
@@ -720,6 +539,7 @@ def test_every_call_tells_a_stranger_that_there_is_nothing(store: ConversationSt
         "recent",
         "image_allowed",
         "save_partial",
+        "set_model",
         "finish_answer",
         "recover",
     }
