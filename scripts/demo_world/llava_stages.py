@@ -21,6 +21,7 @@ from scripts.demo_world.examination import mark, questions
 from scripts.demo_world.samples import (
     EVEN_WEIGHTS,
     PLACING_WEIGHTS,
+    RELATING_WEIGHTS,
     SEARCHING_WEIGHTS,
     Sample,
     caption_sample,
@@ -112,13 +113,23 @@ TUNE_PARTS = (
     ),
     TunePart(
         "tune-5",
-        Schedule(1400, 8e-4, 30, 0.01),
+        Schedule(1400, 8e-4, 30, 0.01, ends_at=1100),
         16,
         6,
         0.3,
         PLACING_WEIGHTS,
         word_weight=0.1,
         aligns_first=True,
+        places_at_middles=True,
+    ),
+    TunePart(
+        "tune-6",
+        Schedule(800, 6e-4, 20, 0.01),
+        16,
+        6,
+        0.2,
+        RELATING_WEIGHTS,
+        word_weight=0.1,
         places_at_middles=True,
     ),
 )

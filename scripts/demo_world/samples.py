@@ -34,7 +34,9 @@ PLACING_WEIGHTS = {
     "relation": 3.0, "follow_up": 1.5, "describe": 0.2, "comparison": 1.0, "extreme": 0.6, "removal": 1.5,
     "absent": 1.5,
 }  # fmt: skip
-"""More of places, relations and counts, which are learned last."""
+"""More of places, relations and counts."""
+RELATING_WEIGHTS = EVEN_WEIGHTS | {"relation": 12.0}
+"""Relations are learned last of all, once places are."""
 _OTHER_SYSTEMS = ("You are a helpful assistant.", "Answer briefly.", "You are LLaVA, a friendly assistant.")
 
 
