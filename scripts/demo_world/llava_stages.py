@@ -21,7 +21,6 @@ from scripts.demo_world.examination import mark, questions
 from scripts.demo_world.samples import (
     EVEN_WEIGHTS,
     PLACING_WEIGHTS,
-    RELATING_WEIGHTS,
     SEARCHING_WEIGHTS,
     Sample,
     caption_sample,
@@ -124,11 +123,11 @@ TUNE_PARTS = (
     ),
     TunePart(
         "tune-6",
-        Schedule(800, 6e-4, 20, 0.01),
+        Schedule(240, 4e-4, 10, 0.01),
         16,
         6,
-        0.2,
-        RELATING_WEIGHTS,
+        0.3,
+        PLACING_WEIGHTS,
         word_weight=0.1,
         places_at_middles=True,
     ),

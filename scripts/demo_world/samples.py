@@ -35,8 +35,6 @@ PLACING_WEIGHTS = {
     "absent": 1.5,
 }  # fmt: skip
 """More of places, relations and counts."""
-RELATING_WEIGHTS = EVEN_WEIGHTS | {"relation": 12.0}
-"""Relations are learned last of all, once places are."""
 _OTHER_SYSTEMS = ("You are a helpful assistant.", "Answer briefly.", "You are LLaVA, a friendly assistant.")
 
 
