@@ -15,8 +15,8 @@ from scripts.demo_world.scene import sample_scene
 PICTURE_SIZE = 384
 EXAMPLES = (
     (910_000_021, "Describe the picture."),
-    (910_000_004, "How many rings are there?"),
-    (910_000_015, "What would remain if the red ones were removed?"),
+    (910_000_000, "How many crosses are there?"),
+    (910_000_026, "What would remain if the black ones were removed?"),
     (910_000_038, "Which shape is the largest?"),
 )
 
