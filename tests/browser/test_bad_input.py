@@ -89,7 +89,7 @@ def test_a_message_that_is_too_long_is_refused_with_both_counts(
 
 
 def test_a_conversation_that_is_too_long_offers_both_ways_on(visitor: Visitor, running: RunningPage) -> None:
-    visitor.longest(8)
+    visitor.longest(40)  # a shorter answer may be bytes that make no character, and what is empty is not asked along
     for number in range(3):
         visitor.ask(f"{number} " + "many words " * 60)
         assert visitor.wait_for_end() in ("stop", "length", "failed")
