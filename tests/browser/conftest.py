@@ -31,13 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(400))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained weights: they answer gibberish, as long as they are let."""
     return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-random")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Iterator[RunningPage]:
     """The page on the tiny checkpoint."""
     page = RunningPage(tmp_path_factory.mktemp("page"), ("--model", str(tiny_checkpoint))).start()
@@ -45,7 +45,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> 
     page.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))

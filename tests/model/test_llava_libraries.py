@@ -28,7 +28,7 @@ def test_four_bit_weights_answer_and_the_projector_stays_as_it_was() -> None:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        llm_int8_skip_modules=["multi_modal_projector", "vision_tower", "lm_head"],
+        llm_int8_skip_modules=["model.multi_modal_projector", "model.vision_tower", "lm_head"],
     )
     model = Llava.from_pretrained(DEMO, quantization_config=settings, device_map="cpu")
     loaded = load(DEMO)

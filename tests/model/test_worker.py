@@ -290,7 +290,7 @@ def test_leaving_a_whole_answer_stops_it_too(worker: WorkerProcess) -> None:
             f"{worker.base_url}/v1/chat/completions",
             headers={"Authorization": f"Bearer {worker.token}"},
             json=body,
-            timeout=httpx.Timeout(5.0, read=0.5),
+            timeout=httpx.Timeout(5.0, read=0.1),
         )
     wait_for(lambda: health(worker)["num_running"] == 0, seconds=3)
     assert health(worker)["num_waiting"] == 0
