@@ -7,8 +7,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +27,19 @@ IMPORT_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What to load and how. `template` None means the one that the checkpoint names; `threads` 0 the machine's own."""
+    """What to load and how. `template` None means the one that the checkpoint names; `threads` 0 the machine's own.
+
+    `cache_gb` is what the keys and values may take together, in 10^9 bytes (None: chosen from the memory there is);
+    `adapters` are names and folders of adapters that are served from the start.
+    """
 
     model: str
     template: str | None = None
     dtype: str = "auto"
     device: str = "auto"
     threads: int = 0
+    cache_gb: float | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
 
 def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.Thread:

@@ -2,8 +2,11 @@
 
 EngineError
 ├── PromptTooLong       the prompt leaves no room for an answer
+├── CacheTooSmall       the request could never fit into the cache's budget
 ├── OutOfMemory         the request did not fit into memory; the engine lives on
 ├── QueueFull           too many wait already
+├── AdapterError        an adapter cannot be loaded
+│   └── UnknownAdapter  no adapter has that name
 ├── EngineClosed        the worker is going down
 ├── EngineBroken        the engine itself failed; only a new process helps
 └── GenerationFailed    the network raised something unforeseen, or gave scores that are no numbers
@@ -28,6 +31,20 @@ class PromptTooLong(EngineError):
         self.context_tokens = context_tokens
 
 
+class CacheTooSmall(EngineError):
+    """Keys and values of `num_tokens` tokens (prompt and the longest answer asked for) exceed the whole budget."""
+
+    def __init__(self, num_tokens: int, needed_bytes: int, budget_bytes: int) -> None:
+        super().__init__(
+            f"The conversation and its answer may take {num_tokens} tokens, which need {needed_bytes / 1e9:.2f} GB of "
+            f"cache, and the worker has {budget_bytes / 1e9:.2f} GB; shorten the conversation, ask for a shorter "
+            "answer, or start the worker with a larger --cache-gb."
+        )
+        self.num_tokens = num_tokens
+        self.needed_bytes = needed_bytes
+        self.budget_bytes = budget_bytes
+
+
 class OutOfMemory(EngineError):
     """Memory ran out at `num_tokens` tokens (prompt and answer so far) with `num_pictures` pictures."""
 
@@ -48,6 +65,19 @@ class QueueFull(EngineError):
             f"{num_waiting} questions are waiting already, which is the most; ask again in a while."
         )
         self.num_waiting = num_waiting
+
+
+class AdapterError(EngineError):
+    """An adapter cannot be loaded; the message names the file and the remedy."""
+
+
+class UnknownAdapter(AdapterError):
+    """Nothing of that name is loaded."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        loaded = f"loaded are: {', '.join(known)}" if known else "none is loaded"
+        super().__init__(f"There is no adapter {name!r} here; {loaded}. Load it first.")
+        self.name = name
 
 
 class EngineClosed(EngineError):

@@ -12,20 +12,24 @@ import logging
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from model.engine.errors import (
+    AdapterError,
     EngineBroken,
     EngineClosed,
     EngineError,
     GenerationFailed,
     OutOfMemory,
     QueueFull,
+    UnknownAdapter,
 )
 from model.engine.generation import Generation, room_for_answer
 from model.engine.job import Job
+from model.engine.numbers import EngineNumbers
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading, Waiting
 
 if TYPE_CHECKING:
@@ -67,6 +71,24 @@ class GenerateEngine:
     def num_waiting(self) -> int:
         """Requests in line."""
         return len(self._line)
+
+    def numbers(self) -> EngineNumbers:
+        return EngineNumbers(
+            num_running=self.num_running,
+            num_waiting=self.num_waiting,
+            num_tokens_made=self.num_tokens_made,
+            num_slots=1,
+        )
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return ()
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        raise AdapterError(f"This engine serves no adapters, so {folder} was not loaded.")
+
+    async def unload_adapter(self, name: str) -> None:
+        raise UnknownAdapter(name, self.adapters)
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """The events of one answer, Finished last; raises an EngineError. Closing it cancels within one token."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from PIL import Image
+
+from model.engine.numbers import EngineNumbers
 
 MAX_SEED = 2**63 - 1
 
@@ -19,8 +22,8 @@ MAX_SEED = 2**63 - 1
 class SamplingSettings:
     """How tokens are drawn and when the answer ends; checked when built.
 
-    `temperature` 0 is greedy; `top_p` keeps the smallest set of tokens whose probabilities reach it; `stop` are texts
-    at which the answer ends (they are not part of it); `seed` None draws one.
+    `temperature` 0 is greedy; `top_k` keeps the likeliest tokens (0: all), `top_p` of those the smallest set whose
+    probabilities reach it; `stop` are texts at which the answer ends (they are not part of it); `seed` None draws one.
     """
 
     temperature: float = 0.2
@@ -28,12 +31,15 @@ class SamplingSettings:
     max_new_tokens: int = 512
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    top_k: int = 0
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature <= 2.0:
             raise ValueError(f"temperature is {self.temperature}; it must be from 0 to 2")
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}; it must be 0 (off) or more")
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
         if any(not text for text in self.stop):
@@ -54,8 +60,8 @@ class Picture:
 class GenerationRequest:
     """One answer to make.
 
-    `model` is the model's or adapter's name; `input_ids` the whole prompt with every image token expanded; `pictures`
-    in the order of their image tokens.
+    `model` names the base model or one of the engine's adapters; `input_ids` is the whole prompt with every image token
+    expanded; `pictures` are in the order of their image tokens.
     """
 
     model: str
@@ -109,6 +115,19 @@ class Engine(Protocol):
     @property
     def num_tokens_made(self) -> int:
         """All tokens ever drawn: it stands still when nothing is generated."""
+
+    def numbers(self) -> EngineNumbers:
+        """What was done and is held, all of one moment."""
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the loaded adapters, in the order in which they came; the base model is not among them."""
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Makes `name` a model that requests may ask for, in place of one of that name. Raises AdapterError."""
+
+    async def unload_adapter(self, name: str) -> None:
+        """Frees it; requests that are on their way with it are answered first. Raises UnknownAdapter."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """The events of one answer, Finished last. Closing the generator cancels within one token."""
