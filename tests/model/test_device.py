@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model import device
-from model.checkpoint_config import DeviceError
+from model.checkpoint_errors import DeviceError
 from model.device import choose_device, choose_dtype
 
 

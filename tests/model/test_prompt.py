@@ -186,7 +186,7 @@ def test_text_never_becomes_a_special_token(name: str, system: str, question: st
 
 @pytest.mark.parametrize("special", [True, False])
 def test_marks_of_a_vocabulary_that_the_rule_does_not_know_stay_text(special: bool) -> None:
-    from model.checkpoint import _make_marks_special
+    from model.checkpoint.folder import _make_marks_special
 
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens([AddedToken("<|boundary|>", special=special, normalized=False)])

@@ -22,32 +22,12 @@ from transformers.utils.logging import disable_progress_bar
 from conversations.messages import ImageRef, Message
 from conversations.template import Template
 
-from .checkpoint_config import (
-    FOREIGN_FAULTS,
-    CheckpointError,
-    CheckpointFormatError,
-    CheckpointNotFound,
-    DeviceError,
-    UnsupportedCheckpoint,
-    own_keys,
-    read_config,
-    transformers_config,
-)
-from .device import choose_device, choose_dtype
-from .llava import Llava
-from .pixels import PixelConfig
-from .prompt import MissingToken, render
-
-__all__ = [
-    "CheckpointError",
-    "CheckpointFormatError",
-    "CheckpointNotFound",
-    "DeviceError",
-    "LoadedModel",
-    "UnsupportedCheckpoint",
-    "load",
-    "save",
-]
+from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound, DeviceError, UnsupportedCheckpoint
+from ..device import choose_device, choose_dtype
+from ..llava import Llava
+from ..pixels import PixelConfig
+from ..prompt import MissingToken, render
+from .config import FOREIGN_FAULTS, own_keys, read_config, transformers_config
 
 OnProgress = Callable[[float], None]
 

@@ -20,8 +20,9 @@ from transformers.models.llava.configuration_llava import LlavaConfig
 
 from conversations.template import TEMPLATES, Template
 
-from .pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
-from .projector import PROJECTOR_TYPES
+from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
+from ..pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
+from ..projector import PROJECTOR_TYPES
 
 _DROPPED = frozenset(
     [
@@ -50,26 +51,6 @@ FOREIGN_FAULTS = (
     ImportError,
 )  # fmt: skip
 """What transformers raises, from its depths, at a config whose values it cannot use."""
-
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be read or written. The message names the file, the fault and the remedy."""
-
-
-class CheckpointNotFound(CheckpointError):
-    """The folder, or a file that must be in it, is not there."""
-
-
-class CheckpointFormatError(CheckpointError):
-    """A file is there but holds something else than it should."""
-
-
-class UnsupportedCheckpoint(CheckpointError):
-    """A checkpoint of a kind that this program does not read."""
-
-
-class DeviceError(CheckpointError):
-    """The asked device or number format is not to be had on this machine."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
