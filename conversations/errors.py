@@ -6,6 +6,8 @@
       AlreadyAnswered     this very request was answered before (Send pressed twice)
       InvalidText         a text that cannot be kept as it is
       InvalidSettings     a number that no answer can be asked for with, or that cannot be kept
+      InvalidFilters      a filter with a value that it cannot have
+      InvalidImport       a file of conversations with a value that cannot be kept; names the record and the field
       PictureRefused      a picture that the door does not let in
       PictureMissing      a picture that is not, or no longer, in the store
       DatabaseRefused     the database cannot be used as it is
@@ -49,6 +51,15 @@ class InvalidText(LogError, ValueError):
 
 class InvalidSettings(LogError, ValueError):
     """A setting out of its range; the sentence names it, its value and the range."""
+
+
+class InvalidFilters(LogError, ValueError):
+    """A filter that does not exist, or a value that it cannot have; the sentence names both."""
+
+
+class InvalidImport(LogError, ValueError):
+    """A conversation that is read from a file and cannot be kept; nothing of it was. The sentence names the
+    record and the field."""
 
 
 class PictureRefused(LogError, ValueError):
