@@ -8,10 +8,9 @@ The log gives a `LoggedConversation`, with every version of every turn and what 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
+from conversations.filters import Reason, ReviewState
 from conversations.messages import Message, Role
-from conversations.selection import Reason, ReviewState
 from conversations.turns import FinishReason, Rating
 
 
@@ -33,9 +32,10 @@ class LoggedTurn:
     system_prompt: str = ""  # "" means the template's own
     rating: Rating | None = None
     reasons: tuple[Reason, ...] = ()
-    review_state: ReviewState = "unreviewed"
+    review_state: ReviewState = "pending"
     correction: str | None = None
     masked_correction: str | None = None
+    is_meant: bool = True  # whether it meets the selection's filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,6 @@ class LoggedConversation:
     id: str
     turns: tuple[LoggedTurn, ...]
     is_private: bool = False
-    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
