@@ -108,8 +108,11 @@ def _warm(loaded: LoadedModel, readiness: Readiness) -> Served:
 
 def _served(loaded: LoadedModel, engine: Engine) -> Served:
     from model.prompt import render
+    from model.token_pieces import token_pieces
 
-    def render_open(messages: Sequence[Message], system: str | None) -> RenderedPrompt:
+    def render_turns(
+        messages: Sequence[Message], system: str | None, *, open_turn: bool = True
+    ) -> RenderedPrompt:
         return render(
             loaded.template,
             messages,
@@ -117,6 +120,7 @@ def _served(loaded: LoadedModel, engine: Engine) -> Served:
             num_patches=loaded.num_patches,
             image_token_id=loaded.image_token_id,
             system=system,
+            open_turn=open_turn,
             image_wrap=loaded.image_wrap,
         )
 
@@ -128,5 +132,8 @@ def _served(loaded: LoadedModel, engine: Engine) -> Served:
         context_tokens=loaded.context_tokens,
         about=loaded.about,
         engine=engine,
-        render=render_open,
+        render=render_turns,
+        token_pieces=lambda ids: token_pieces(loaded.tokenizer, ids),
+        image_token_id=loaded.image_token_id,
+        num_patches=loaded.num_patches,
     )

@@ -18,12 +18,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from model.door.adapter_shelf import AdapterShelf
 from model.door.readiness import Readiness
 from model.door.routes import build_app
 from model.serving import ModelChoice, load_in_background
@@ -47,6 +48,7 @@ class WorkerSettings:
     token: str | None
     reserved_port: bool  # the parent keeps the port for us with SO_REUSEPORT
     exit_with_parent: bool  # standard input is a pipe from the parent; its end is ours
+    adapter_root: Path | None = None  # the folder below which adapters may be loaded, None for none
 
 
 class PortInUse(OSError):
@@ -70,6 +72,20 @@ def read_settings(
     add("--dtype", "LLAVA_LOOP_DTYPE", "auto", str, "auto, float32, bfloat16 or float16")
     add("--device", "LLAVA_LOOP_DEVICE", "auto", str, "auto, cpu, cuda or mps")
     add("--threads", "LLAVA_LOOP_THREADS", "0", int, "CPU threads; 0 means the machine's own")
+    add(
+        "--cache-gb",
+        "LLAVA_LOOP_CACHE_GB",
+        "",
+        _cache_gb,
+        "10^9 bytes for keys and values, not given: chosen by itself",
+    )
+    add(
+        "--adapter-root",
+        "LLAVA_LOOP_ADAPTER_ROOT",
+        "runs",
+        str,
+        "folder below which adapters may be loaded by a caller with the token; none: no adapters",
+    )
     add("--host", "LLAVA_LOOP_WORKER_HOST", "127.0.0.1", str, "address to listen at")
     add("--port", "LLAVA_LOOP_WORKER_PORT", "8001", int, "port to listen at; 0 takes a free one")
     add(
@@ -91,10 +107,28 @@ def read_settings(
             flag, action="store_true", default=values.get(variable) == "1", help=f"{text} ({variable}=1)"
         )
     flags = parser.parse_args(argv)
-    choice = ModelChoice(flags.model, flags.template or None, flags.dtype, flags.device, flags.threads)
-    return WorkerSettings(
-        choice, flags.host, flags.port, flags.token or None, flags.reserved_port, flags.exit_with_parent
+    choice = ModelChoice(
+        flags.model,
+        flags.template or None,
+        flags.dtype,
+        flags.device,
+        flags.threads,
+        cache_gb=flags.cache_gb or None,
     )
+    root = None if flags.adapter_root == "none" else Path(flags.adapter_root)
+    return WorkerSettings(
+        choice, flags.host, flags.port, flags.token or None, flags.reserved_port, flags.exit_with_parent, root
+    )
+
+
+def _cache_gb(given: str) -> float | None:
+    """A size in 10^9 bytes; "" leaves it to the worker."""
+    if not given:
+        return None
+    size = float(given)
+    if not 0 < size < 1e6:
+        raise argparse.ArgumentTypeError(f"{given} is no size; give 10^9 bytes, such as 0.5 or 8")
+    return size
 
 
 def is_loopback(host: str) -> bool:
@@ -181,10 +215,13 @@ def run(settings: WorkerSettings) -> int:
     except (PortInUse, socket.gaierror) as error:
         _log.error("%s", error)
         return 2
-    readiness = Readiness(Path(settings.choice.model).name)
+    name = Path(settings.choice.model).resolve().name
+    readiness = Readiness(name)
+    shelf = None if settings.adapter_root is None else AdapterShelf(settings.adapter_root, name)
+    choice = settings.choice if shelf is None else replace(settings.choice, adapters=shelf.remembered())
     host, port = listener.getsockname()[:2]
     loopback_only = is_loopback(host)
-    app = build_app(readiness, settings.token, loopback_only=loopback_only)
+    app = build_app(readiness, settings.token, loopback_only=loopback_only, shelf=shelf)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -194,7 +231,7 @@ def run(settings: WorkerSettings) -> int:
         ws="none",
         loop="asyncio",
     )
-    server = WorkerServer(config, readiness, lambda: load_in_background(settings.choice, readiness))
+    server = WorkerServer(config, readiness, lambda: load_in_background(choice, readiness))
     readiness.when_broken(lambda reason: server.begin_exit())
     _log.info("listening at http://%s:%d", host, port)
     if settings.token is None and not loopback_only:

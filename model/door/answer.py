@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from model.door.api_error import ApiError, from_engine, sendable, unforeseen
+from model.door.stopwatch import Stopwatch
 from model.engine.errors import EngineError
 from model.engine.request import Event, Finished, Piece, Reading, Waiting
 
@@ -26,17 +27,24 @@ QUIET_SECONDS = 1.0
 class Answer:
     """One answer to one request. Whoever makes it must close it: that is what cancels the generation."""
 
-    def __init__(self, model: str, events: AsyncGenerator[Event], first: Event) -> None:
+    def __init__(
+        self, model: str, events: AsyncGenerator[Event], first: Event, stopwatch: Stopwatch | None = None
+    ) -> None:
         """`first` is the first event, already read: an engine refuses before it, so a refusal keeps its status."""
         self._events = events
         self._first = first
+        self._stopwatch = stopwatch
         self._pending: asyncio.Task[Event | None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
     async def stream(self, include_usage: bool) -> AsyncIterator[bytes]:
-        """The server-sent events, [DONE] last. Any error after the start is sent as an error object."""
+        """The server-sent events, [DONE] last. Any error after the start is sent as an error object.
+
+        With `include_usage` every chunk has a usage, null in all but the last, as the protocol says.
+        """
         role = {"role": "assistant"}
+        no_usage = {"usage": None} if include_usage else {}
         try:
             async for event in self._beating():
                 if isinstance(event, Waiting):
@@ -46,36 +54,38 @@ class Answer:
                 elif event is None:
                     yield _comment({"phase": "answering"})
                 elif isinstance(event, Piece):
-                    yield self._chunk({**role, "content": event.text}, None)
+                    yield self._chunk({**role, "content": event.text}, None, no_usage)
                     role = {}
                 else:
-                    yield self._chunk({}, event.reason)
+                    yield self._chunk(role, event.reason, no_usage)
                     if include_usage:
                         yield _data({**self._chunk_head(), "choices": [], "usage": _usage(event)})
             yield b"data: [DONE]\n\n"
         except EngineError as error:
-            yield _data(from_engine(error).body())
+            yield self._failed(from_engine(error))
         except ApiError as error:
-            yield _data(error.body())
+            yield self._failed(error)
         except Exception as error:  # noqa: BLE001 - the status is sent already: only the stream can still tell it
             _log.exception("an answer failed in its midst")
-            yield _data(unforeseen(error).body())
+            yield self._failed(unforeseen(error))
 
     async def whole(self) -> dict[str, Any]:
         """The complete answer. Raises ApiError."""
         text = ""
         try:
             event: Event | None = self._first
+            self._see(event)
             while event is not None and not isinstance(event, Finished):
                 text += event.text if isinstance(event, Piece) else ""
                 event = await anext(self._events, None)
+                self._see(event)
         except EngineError as error:
             raise from_engine(error) from error
         if event is None:
             raise _no_reason()
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": sendable(text)},
+            "message": {"role": "assistant", "content": sendable(text), "refusal": None},
             "finish_reason": event.reason,
             "logprobs": None,
         }
@@ -93,11 +103,23 @@ class Answer:
             pending.cancel()  # it may stand inside the engine's stream, which cannot be closed meanwhile
             await asyncio.gather(pending, return_exceptions=True)
         await self._events.aclose()
+        if self._stopwatch is not None:
+            self._stopwatch.end()  # where nothing else has ended it, the reader has left
+
+    def _see(self, event: Event | None) -> None:
+        if event is not None and self._stopwatch is not None:
+            self._stopwatch.see(event)
+
+    def _failed(self, error: ApiError) -> bytes:
+        if self._stopwatch is not None:
+            self._stopwatch.end(error.code)
+        return _data(error.body())
 
     async def _beating(self) -> AsyncIterator[Event | None]:
         """The events; while quiet, the last phase again, and None for "answering" once text has come."""
         phase: Event | None = None if isinstance(self._first, Piece) else self._first
         seen_text = isinstance(self._first, Piece)
+        self._see(self._first)
         yield self._first
         while not isinstance(phase, Finished):
             self._pending = self._pending or asyncio.ensure_future(_next(self._events))
@@ -112,14 +134,15 @@ class Answer:
                 raise _no_reason()
             seen_text = seen_text or isinstance(event, Piece)
             phase = None if isinstance(event, Piece) else event
+            self._see(event)
             yield event
 
     def _chunk_head(self) -> dict[str, Any]:
         return {**self._head, "object": "chat.completion.chunk"}
 
-    def _chunk(self, delta: dict[str, Any], reason: str | None) -> bytes:
+    def _chunk(self, delta: dict[str, Any], reason: str | None, usage: dict[str, None]) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-        return _data({**self._chunk_head(), "choices": [choice]})
+        return _data({**self._chunk_head(), "choices": [choice], **usage})
 
 
 async def _next(events: AsyncGenerator[Event]) -> Event | None:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.engine.errors import EngineBroken, EngineClosed, EngineError, OutOfMemory, PromptTooLong, QueueFull
+from model.engine.errors import (
+    AdapterError,
+    CacheTooSmall,
+    EngineBroken,
+    EngineClosed,
+    EngineError,
+    OutOfMemory,
+    PromptTooLong,
+    QueueFull,
+    UnknownAdapter,
+)
 
 _TYPES = {
     400: "invalid_request_error",
@@ -65,12 +75,26 @@ def from_engine(error: EngineError) -> ApiError:
             prompt_tokens=error.prompt_tokens,
             context_tokens=error.context_tokens,
         )
+    if isinstance(error, CacheTooSmall):
+        return ApiError(
+            400,
+            "cache_too_small",
+            str(error),
+            param="messages",
+            num_tokens=error.num_tokens,
+            needed_bytes=error.needed_bytes,
+            budget_bytes=error.budget_bytes,
+        )
     if isinstance(error, OutOfMemory):
         return ApiError(
             507, "out_of_memory", str(error), num_tokens=error.num_tokens, num_pictures=error.num_pictures
         )
     if isinstance(error, QueueFull):
         return ApiError(429, "queue_full", str(error), num_waiting=error.num_waiting)
+    if isinstance(error, UnknownAdapter):  # it was unloaded while the request was on its way
+        return ApiError(404, "model_not_found", str(error), param="model")
+    if isinstance(error, AdapterError):
+        return ApiError(400, "invalid_adapter", str(error), param="lora_path")
     if isinstance(error, EngineClosed | EngineBroken):
         return ApiError(503, "shutting_down", str(error))
     return ApiError(500, "internal", str(error))

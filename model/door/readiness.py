@@ -19,12 +19,29 @@ class RenderedPrompt(Protocol):
     def input_ids(self) -> list[int]: ...
 
     @property
+    def loss_mask(self) -> list[bool]: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
     def images(self) -> tuple[ImageRef, ...]: ...
+
+
+class Renderer(Protocol):
+    """Messages and a system prompt (None: the template's own) -> the prompt; open_turn: ready to be answered."""
+
+    def __call__(
+        self, messages: Sequence[Message], system: str | None, *, open_turn: bool = True
+    ) -> RenderedPrompt: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that is ready: its names, its engine, and its renderer (messages, system prompt or None -> prompt)."""
+    """A model that is ready: its names, its engine, its renderer, and its tokenizer's pieces (ids -> their texts).
+
+    A picture is `num_patches` times `image_token_id` in a prompt.
+    """
 
     model: str
     template: str
@@ -33,7 +50,10 @@ class Served:
     context_tokens: int
     about: str
     engine: Engine
-    render: Callable[[Sequence[Message], str | None], RenderedPrompt] = field(repr=False)
+    render: Renderer = field(repr=False)
+    token_pieces: Callable[[Sequence[int]], Sequence[str]] = field(repr=False)
+    image_token_id: int
+    num_patches: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from conversations.messages import ImageRef, Message
 from model.door.readiness import Readiness, Served
-from model.engine.errors import EngineClosed
+from model.engine.errors import AdapterError, EngineClosed, UnknownAdapter
+from model.engine.numbers import EngineNumbers
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading
 
 Script = Sequence[Event | Exception | float]
@@ -31,6 +33,28 @@ class ScriptedEngine:
     num_tokens_made: int = 0
     num_closed: int = 0
     close_reason: str | None = None
+    loaded: dict[str, Path] = field(default_factory=dict)
+
+    def numbers(self) -> EngineNumbers:
+        return EngineNumbers(
+            num_running=self.num_running, num_prompt_tokens=40, num_reused_tokens=10, num_steps=4, num_rows=10,
+            cache_bytes=1_000, cache_budget_bytes=4_000,
+        )  # fmt: skip
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return tuple(self.loaded)
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Takes any folder but one called "broken"."""
+        if folder.name == "broken":
+            raise AdapterError(f"{folder.name} holds no adapter_config.json; train it again.")
+        self.loaded[name] = folder
+
+    async def unload_adapter(self, name: str) -> None:
+        if name not in self.loaded:
+            raise UnknownAdapter(name, self.adapters)
+        del self.loaded[name]
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         self.asked.append(request)
@@ -56,19 +80,25 @@ class ScriptedEngine:
 @dataclass
 class FakePrompt:
     input_ids: list[int]
+    loss_mask: list[bool]
+    text: str
     images: tuple[ImageRef, ...]
 
 
-def render(messages: Sequence[Message], system: str | None) -> FakePrompt:
-    """A token a character, a picture none."""
-    text = (system or "") + "".join(message.text for message in messages)
-    return FakePrompt(
-        [ord(letter) for letter in text], tuple(image for each in messages for image in each.images)
-    )
+def render(messages: Sequence[Message], system: str | None, *, open_turn: bool = True) -> FakePrompt:
+    """A token a character, a picture none; the assistant's are trained; "?" stands for an open turn."""
+    pieces = [(system or "", False), *((each.text, each.role == "assistant") for each in messages)]
+    pieces += [("?", False)] if open_turn else []
+    text = "".join(piece for piece, _ in pieces)
+    mask = [trained for piece, trained in pieces for _ in piece]
+    images = tuple(image for each in messages for image in each.images)
+    return FakePrompt([ord(letter) for letter in text], mask, text, images)
 
 
 def served(engine: ScriptedEngine) -> Served:
-    return Served("scripted", "llava_v0", "A chat.", "###", 2048, "Nothing.", engine, render)
+    return Served(
+        "scripted", "llava_v0", "A chat.", "###", 2048, "Nothing.", engine, render, lambda ids: [*map(chr, ids)], 7, 16
+    )  # fmt: skip
 
 
 def main(port: int) -> None:

@@ -110,7 +110,7 @@ def test_an_engine_that_ends_without_a_reason_is_told_as_a_fault() -> None:
 def test_a_whole_answer_is_one_object() -> None:
     answer = ask().json()
     assert answer["object"] == "chat.completion"
-    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "Hello"}
+    assert answer["choices"][0]["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
     assert answer["usage"]["total_tokens"] == 10
 
 
@@ -281,7 +281,7 @@ def test_the_engine_gets_the_prompt_the_settings_and_the_templates_own_stop() ->
     messages = [{"role": "system", "content": "S"}, *HI["messages"]]
     post(ready(engine), {"messages": messages, "model": "scripted", **settings})
     (request,) = engine.asked
-    assert request.input_ids == tuple(map(ord, "SHi"))
+    assert request.input_ids == tuple(map(ord, "SHi?"))
     assert request.sampling == SamplingSettings(0.0, 0.5, 9, ("###", "!"), 3)
 
 
