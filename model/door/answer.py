@@ -14,7 +14,8 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from model.door.api_error import ApiError, from_engine, sendable, unforeseen
+from model.door.api_error import INTERNAL, ApiError, from_engine, sendable, unforeseen
+from model.door.metrics import LEFT
 from model.door.stopwatch import Stopwatch
 from model.engine.errors import EngineError
 from model.engine.request import Event, Finished, Piece, Reading, Waiting
@@ -71,6 +72,16 @@ class Answer:
 
     async def whole(self) -> dict[str, Any]:
         """The complete answer. Raises ApiError."""
+        try:
+            return await self._whole()
+        except ApiError as error:
+            self._end(error.code)
+            raise
+        except Exception:
+            self._end(INTERNAL)
+            raise
+
+    async def _whole(self) -> dict[str, Any]:
         text = ""
         try:
             event: Event | None = self._first
@@ -103,16 +114,18 @@ class Answer:
             pending.cancel()  # it may stand inside the engine's stream, which cannot be closed meanwhile
             await asyncio.gather(pending, return_exceptions=True)
         await self._events.aclose()
-        if self._stopwatch is not None:
-            self._stopwatch.end()  # where nothing else has ended it, the reader has left
+        self._end(LEFT)  # where nothing else has ended it
 
     def _see(self, event: Event | None) -> None:
         if event is not None and self._stopwatch is not None:
             self._stopwatch.see(event)
 
-    def _failed(self, error: ApiError) -> bytes:
+    def _end(self, reason: str) -> None:
         if self._stopwatch is not None:
-            self._stopwatch.end(error.code)
+            self._stopwatch.end(reason)
+
+    def _failed(self, error: ApiError) -> bytes:
+        self._end(error.code)
         return _data(error.body())
 
     async def _beating(self) -> AsyncIterator[Event | None]:
@@ -150,7 +163,7 @@ async def _next(events: AsyncGenerator[Event]) -> Event | None:
 
 
 def _no_reason() -> ApiError:
-    return ApiError(500, "internal", "The engine ended the answer without a reason; ask again.")
+    return ApiError(500, INTERNAL, "The engine ended the answer without a reason; ask again.")
 
 
 def _usage(event: Finished) -> dict[str, int]:

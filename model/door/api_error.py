@@ -20,6 +20,7 @@ from model.engine.errors import (
     UnknownAdapter,
 )
 
+INTERNAL = "internal"
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -56,7 +57,7 @@ def sendable(text: str) -> str:
 def unforeseen(error: Exception) -> ApiError:
     """A fault of ours. Its type is told, its text is not: that may hold anything."""
     kind = type(error).__name__
-    return ApiError(500, "internal", f"The worker failed with {kind}; ask again, its log has the details.")
+    return ApiError(500, INTERNAL, f"The worker failed with {kind}; ask again, its log has the details.")
 
 
 def invalid(message: str, param: str | None = None) -> ApiError:
@@ -97,4 +98,4 @@ def from_engine(error: EngineError) -> ApiError:
         return ApiError(400, "invalid_adapter", str(error), param="lora_path")
     if isinstance(error, EngineClosed | EngineBroken):
         return ApiError(503, "shutting_down", str(error))
-    return ApiError(500, "internal", str(error))
+    return ApiError(500, INTERNAL, str(error))

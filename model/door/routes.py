@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from model.door.adapter_routes import AdapterDesk, features
 from model.door.adapter_shelf import AdapterShelf
 from model.door.answer import Answer
-from model.door.api_error import ApiError, from_engine
+from model.door.api_error import INTERNAL, ApiError, from_engine
 from model.door.caller import CallerCheck
 from model.door.chat_request import ChatRequest, parse_chat_request
 from model.door.error_answers import add_error_answers
@@ -89,7 +89,7 @@ def _add_chat(app: FastAPI, readiness: Readiness, limits: Limits, metrics: Metri
             stopwatch.end(error.code)
             raise
         except Exception:
-            stopwatch.end("internal")
+            stopwatch.end(INTERNAL)
             raise
 
     @app.post("/v1/prompt", dependencies=[with_token])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from model.door.metrics import LEFT, Metrics
+from model.door.metrics import Metrics
 from model.engine.request import Event, Finished, Piece, Waiting
 
 
@@ -34,8 +34,8 @@ class Stopwatch:
                 self._metrics.per_token((now - self._first_text_at) / (event.num_completion_tokens - 1))
             self.end(event.reason)
 
-    def end(self, reason: str = LEFT) -> None:
-        """How it ended: a finish reason, an error's code, or that the reader left."""
+    def end(self, reason: str) -> None:
+        """How it ended: a finish reason, an error's code, or metrics.LEFT."""
         if not self._has_ended:
             self._has_ended = True
             self._metrics.ended(reason, time.monotonic() - self._started)

@@ -242,3 +242,14 @@ def test_whatever_comes_is_understood_or_refused_and_the_refusal_can_be_sent(val
     except ApiError as error:
         assert error.status == 400
         json.dumps(error.body(), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(("sent", "kept"), [(None, 0), (0, 0), (-1, 0), (40, 40)])
+def test_top_k_is_taken_and_may_be_off_in_either_way(sent: int | None, kept: int) -> None:
+    assert parse(top_k=sent).sampling.top_k == kept
+
+
+def test_a_setting_out_of_bounds_is_named_as_it_was_sent() -> None:
+    for name in ("max_tokens", "max_completion_tokens"):
+        error = refused(**{name: 0})
+        assert error.param == name and error.message.startswith(f"{name} is 0")
