@@ -1,0 +1,67 @@
+"""A delta: what has to be added to a base language model to get the model, as LLaVA v0 and v1.1 were published.
+
+Every tensor that the base has too is written as the difference; of the vocabulary, rows that the base lacks are written
+as they are, and so are projector and vision tower (haotian-liu/LLaVA, llava/model/make_delta.py and apply_delta.py).
+Adding is rounded, so a model that went through a delta may differ in the last bits: docs/converting.md says by how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint.key_names import EMBEDDING_KEY, HEAD_KEY, LLAMA, is_computed
+from model.checkpoint.weights import Weights
+
+from .new_folder import ExportError
+from .original import original_tensors, write_original_texts
+from .shards import write_shards
+from .source import Source
+
+_GROWS = frozenset(key for key in map(LLAMA.on_disk, (EMBEDDING_KEY, HEAD_KEY)) if key is not None)
+
+
+def write_delta(folder: Path, source: Source, base: Path) -> None:
+    """Fill `folder` with model minus the language model in the folder `base`, of which one shard is open at a time.
+
+    Raises ExportError where the two do not belong together, CheckpointError where `base` cannot be read.
+    """
+    weights = Weights.of_folder(base)
+    try:
+        write_shards(folder, _differences(source, weights, base), max_shard_bytes=source.max_shard_bytes)
+    finally:
+        weights.close()
+    write_original_texts(folder, source)
+
+
+def _differences(source: Source, weights: Weights, base: Path) -> Iterator[tuple[str, Tensor]]:
+    """(key, tensor): differences are taken in float32 (of float32 in float64) and rounded once."""
+    unused = {key for key in weights.keys if not is_computed(key)}
+    for key, tensor in original_tensors(source):
+        if key not in unused:
+            yield key, tensor
+            continue
+        unused.remove(key)
+        yield key, _minus(key, tensor, weights.get(key), base)
+    if unused:
+        raise ExportError(
+            f"{base} holds {len(unused)} tensors that {source.loaded.name} lacks, the first of them {min(unused)}; give "
+            "the language model that it was trained from as --base."
+        )
+
+
+def _minus(key: str, tensor: Tensor, base_tensor: Tensor, base: Path) -> Tensor:
+    same_width = tensor.shape[1:] == base_tensor.shape[1:]
+    grown = key in _GROWS and same_width and len(tensor) > len(base_tensor)
+    if tensor.shape != base_tensor.shape and not grown:
+        raise ExportError(
+            f"{key} is {list(tensor.shape)} here and {list(base_tensor.shape)} in {base}; give the language model that "
+            "this one was trained from as --base."
+        )
+    wide = torch.float64 if tensor.dtype == torch.float32 else torch.float32
+    difference = tensor.to(wide, copy=True)
+    difference[: len(base_tensor)] -= base_tensor.to(wide)
+    return difference.to(tensor.dtype)

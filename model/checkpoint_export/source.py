@@ -1,0 +1,58 @@
+"""What is written: a loaded model, the folder it came from, and the number format of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import LoadedModel
+from model.checkpoint.key_names import HEAD_KEY, PROJECTOR
+
+from .new_folder import ExportError
+from .shards import MAX_SHARD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model to be written."""
+
+    loaded: LoadedModel
+    folder: Path | None = None  # where it was read from: its tokenizer.model, its card
+    dtype: torch.dtype | None = None  # None: every tensor as it is in memory
+    max_shard_bytes: int = MAX_SHARD_BYTES
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """(name in memory, tensor), each tensor once: a tied head is the embedding and is left out.
+
+        Raises ExportError where the model is quantised: rounded weights are no checkpoint.
+        """
+        model = self.loaded.model
+        for name, tensor in model.state_dict().items():
+            if name == HEAD_KEY and model.config.tie_word_embeddings:
+                continue
+            if not tensor.is_floating_point():
+                raise ExportError(
+                    f"{name} is {tensor.dtype}, so {self.loaded.name} was loaded quantised; load it with "
+                    "--quantize none to write it."
+                )
+            yield name, tensor if self.dtype is None else tensor.to(self.dtype)
+
+    @property
+    def main_dtype(self) -> torch.dtype:
+        """The number format that the config names."""
+        return self.dtype or self.loaded.model.dtype
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much the weights take on disk."""
+        size = torch.finfo(self.main_dtype).bits // 8
+        return sum(parameter.numel() for parameter in self.loaded.model.parameters()) * size
+
+    @property
+    def linear(self) -> bool:
+        """Whether the projector is the paper's single matrix."""
+        return not any(name.startswith(PROJECTOR + "linear_2.") for name in self.loaded.model.state_dict())

@@ -1,0 +1,86 @@
+"""The tokenizer, written so that transformers 4 and 5, vLLM and llama.cpp's converter read the same one.
+
+`tokenizer.json` holds it whole. The class named beside it is the plain one, since that of LLaMA would build a tokenizer
+of its own from the vocabulary, which splits runs of spaces and what follows `</s>` otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.processors import Sequence, TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+
+NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+def write_tokenizer(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    begins: bool,
+    context_tokens: int,
+    image_token: str | None = None,
+    dropped: frozenset[str] = frozenset(),
+    source: Path | None = None,
+) -> None:
+    """Write tokenizer.json and tokenizer_config.json; tokenizer.model too where `source` has one.
+
+    `begins` says whether the tokenizer itself puts the beginning-of-sequence mark in front. `dropped` are added tokens
+    that are left out, the last ones only.
+    """
+    written = _with_beginning(_without(tokenizer.backend_tokenizer, dropped), tokenizer, begins)
+    (folder / "tokenizer.json").write_text(written.to_str(pretty=True) + "\n", encoding="utf-8")
+    named = {name: getattr(tokenizer, name) for name in NAMED_TOKENS}
+    values: dict[str, Any] = {name: token for name, token in named.items() if token not in (None, *dropped)}
+    values |= {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context_tokens,
+        "add_bos_token": begins and tokenizer.bos_token is not None,
+        "add_eos_token": False,
+        "clean_up_tokenization_spaces": False,
+        "padding_side": "left" if image_token else "right",  # a batch is answered from its right end
+        "model_input_names": ["input_ids", "attention_mask"],  # transformers 4 would add token_type_ids
+        "added_tokens_decoder": _added_tokens(written),
+    }
+    if image_token is not None:
+        values["image_token"] = image_token
+        values["processor_class"] = "LlavaProcessor"
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    if source is not None and (source / "tokenizer.model").is_file():
+        # Not read where tokenizer.json is; programs that know sentencepiece alone need it.
+        shutil.copyfile(source / "tokenizer.model", folder / "tokenizer.model")
+
+
+def _without(tokenizer: Tokenizer, dropped: frozenset[str]) -> Tokenizer:
+    values = json.loads(tokenizer.to_str())
+    values["added_tokens"] = [token for token in values["added_tokens"] if token["content"] not in dropped]
+    values["truncation"] = values["padding"] = None
+    return Tokenizer.from_str(json.dumps(values))
+
+
+def _with_beginning(tokenizer: Tokenizer, named: PreTrainedTokenizerFast, begins: bool) -> Tokenizer:
+    """A text comes out with the beginning-of-sequence mark, or with nothing but its own tokens."""
+    mark = named.bos_token
+    if not begins or mark is None:
+        tokenizer.post_processor = Sequence([])
+        return tokenizer
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"{mark} $A", pair=f"{mark} $A {mark}:1 $B:1", special_tokens=[(mark, named.bos_token_id)]
+    )
+    return tokenizer
+
+
+def _added_tokens(tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:
+    """The added tokens as tokenizer_config.json of transformers 4 repeats them."""
+    keys = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    return {
+        str(number): {key: getattr(token, key) for key in keys}
+        for number, token in sorted(tokenizer.get_added_tokens_decoder().items())
+    }
