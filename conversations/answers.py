@@ -15,6 +15,7 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from conversations.errors import AlreadyAnswered, AnswerRunning
+from conversations.indexing import index
 from conversations.log_text import checked_text, kept_text
 from conversations.tables import AnswerRow, ConversationRow, TurnRow
 from conversations.turns import AnswerOutcome, AnswerSettings
@@ -39,8 +40,18 @@ def refuse_while_running(session: Session, conversation_id: str, alive: Callable
         return
     if alive(row.page):
         raise AnswerRunning(row.turn_id)
-    row.finish_reason = "interrupted"
+    interrupt(session, row)
     session.flush()
+
+
+def interrupt(session: Session, row: AnswerRow) -> None:
+    """End a running answer for which nobody is left that would; what had come is kept."""
+    row.finish_reason = "interrupted"
+    _index(session, session.get_one(TurnRow, row.turn_id))
+
+
+def _index(session: Session, row: TurnRow) -> None:
+    index(session, session.get_one(ConversationRow, row.conversation_id), [row])
 
 
 def refuse_twice(session: Session, question: TurnRow, request_key: str | None) -> None:
@@ -58,6 +69,7 @@ def refuse_twice(session: Session, question: TurnRow, request_key: str | None) -
 
 def start(
     session: Session,
+    conversation: ConversationRow,
     question: TurnRow,
     settings: AnswerSettings,
     page: str,
@@ -78,6 +90,9 @@ def start(
             conversation_id=question.conversation_id,
             page=page,
             finish_reason="running",
+            answered_at=now,
+            has_picture=has_picture(session, question),
+            is_private=conversation.is_private,
             **(
                 asdict(settings)
                 | {"system_prompt": checked_text(settings.system_prompt, "The system prompt")}
@@ -88,6 +103,12 @@ def start(
     session.add(row)
     session.flush()
     return row
+
+
+def has_picture(session: Session, question: TurnRow) -> bool:
+    """Whether a picture stands in this question or anywhere above it."""
+    above = None if question.parent_id is None else session.get_one(AnswerRow, question.parent_id)
+    return bool(question.pictures) or (above is not None and above.has_picture)
 
 
 def save_partial(session: Session, answer_id: int, text: str) -> bool:
@@ -130,6 +151,7 @@ def finish(session: Session, row: TurnRow, outcome: AnswerOutcome, now: datetime
     session.execute(
         update(ConversationRow).where(ConversationRow.id == row.conversation_id).values(updated_at=now)
     )
+    _index(session, row)
 
 
 def _possible(number: _Number) -> _Number | None:
@@ -142,7 +164,7 @@ def recover(session: Session, alive: Callable[[str], bool]) -> int:
     rows = session.scalars(select(AnswerRow).where(AnswerRow.finish_reason == "running")).all()
     dead = [row for row in rows if not alive(row.page)]
     for row in dead:
-        row.finish_reason = "interrupted"
+        interrupt(session, row)
     return len(dead)
 
 

@@ -11,15 +11,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from conversations.errors import InvalidFilters
-from conversations.turns import FinishReason, Rating
+from conversations.reasons import REASONS, Reason
+from conversations.turns import FinishReason, Rating, ReviewState
 
-Reason = Literal["wrong", "made_up", "incomplete", "rude", "too_long", "other"]
-"""What was wrong with an answer."""
-
-REASONS: tuple[Reason, ...] = get_args(Reason)
-
-ReviewState = Literal["pending", "approved", "rejected"]
-"""What a reviewer decided about an answer. A model's fresh answer is pending."""
+__all__ = ["REASONS", "Filters", "Reason", "ReviewState"]
 
 MAX_FILTER_LENGTH = 200
 

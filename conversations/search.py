@@ -1,46 +1,168 @@
-"""The sidebar's list: a person's conversations, newest first, narrowed by words in their titles and texts."""
+"""The sidebar's list: a person's conversations, pinned ones first, then newest first, narrowed by words in their
+titles and texts.
+
+Every word that was typed must begin a word of the conversation. Counts are capped and nothing is ranked: what was
+said last comes first, since ranking would have to look at every hit, and a frequent word has hundreds of thousands.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from collections.abc import Sequence
+from dataclasses import replace
 
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from conversations import search_index
 from conversations.log_text import can_be_kept
-from conversations.tables import ConversationRow, TurnRow
+from conversations.search_words import highlights, searched, snippet
+from conversations.tables import ConversationRow, ConversationTagRow, TurnRow
 from conversations.turns import ConversationSummary
 
 MAX_SEARCH_LENGTH = 200
+MAX_FOUND = 500
+"""Conversations that one search looks at; who finds more asks for another word."""
+
+_BATCH = 600
 _MAX_ROWS = 2**31 - 1
+_MAX_ROUNDS = 20
+_SUMMARY = (
+    ConversationRow.id,
+    ConversationRow.title,
+    ConversationRow.updated_at,
+    ConversationRow.is_pinned,
+    ConversationRow.is_archived,
+    ConversationRow.is_private,
+)
 
 
-def recent(session: Session, owner: str, words: str, limit: int, offset: int) -> list[ConversationSummary]:
-    """Conversations in which every word occurs, in the title or in a turn. Nothing is that long or
-    unprintable that it could be searched for beyond `MAX_SEARCH_LENGTH` characters: such a search finds
-    nothing."""
+def recent(
+    session: Session,
+    owner: str,
+    words: str,
+    limit: int,
+    offset: int,
+    *,
+    archived: bool | None = False,
+    tag: str | None = None,
+) -> list[ConversationSummary]:
+    """Conversations with a title. Nothing is that long or unprintable that it could be searched for beyond
+    `MAX_SEARCH_LENGTH` characters: such a search finds nothing."""
     if len(words) > MAX_SEARCH_LENGTH or not (can_be_kept(words) and can_be_kept(owner)):
         return []
-    found = [
-        or_(
-            _occurs(session, word, ConversationRow.title),
-            exists().where(
-                and_(TurnRow.conversation_id == ConversationRow.id, _occurs(session, word, TurnRow.text))
-            ),
+    limit, offset = min(max(0, limit), _MAX_ROWS), min(max(0, offset), _MAX_ROWS)
+    narrowed = _narrowed(owner, archived, tag)
+    if words.strip():
+        found = _found(session, owner, searched(words), narrowed, min(offset + limit, MAX_FOUND))
+        page = found[offset : offset + limit]
+    else:
+        query = select(*_SUMMARY).where(*narrowed).limit(limit).offset(offset)
+        query = query.order_by(
+            ConversationRow.is_pinned.desc(), ConversationRow.updated_at.desc(), ConversationRow.id
         )
-        for word in words.split()
-    ]
-    query = (
-        select(ConversationRow.id, ConversationRow.title, ConversationRow.updated_at)
-        .where(ConversationRow.owner == owner, ConversationRow.title != "", *found)
-        .order_by(ConversationRow.updated_at.desc(), ConversationRow.id)
-        .limit(min(max(0, limit), _MAX_ROWS))
-        .offset(min(max(0, offset), _MAX_ROWS))
+        page = [ConversationSummary(*row) for row in session.execute(query)]
+    return _with_tags(session, page)
+
+
+def _narrowed(owner: str, archived: bool | None, tag: str | None) -> list[ColumnElement[bool]]:
+    conditions = [ConversationRow.owner == owner, ConversationRow.title != ""]
+    if archived is not None:
+        conditions.append(ConversationRow.is_archived == archived)
+    if tag is not None:
+        tagged = select(ConversationTagRow.conversation_id).where(ConversationTagRow.tag == tag)
+        conditions.append(ConversationRow.id.in_(tagged))
+    return conditions
+
+
+def _with_tags(session: Session, page: list[ConversationSummary]) -> list[ConversationSummary]:
+    tags = tags_of(session, [summary.id for summary in page])
+    return [replace(summary, tags=tags[summary.id]) if summary.id in tags else summary for summary in page]
+
+
+def tags_of(session: Session, conversation_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Of those conversations that have any, in alphabetical order."""
+    query = select(ConversationTagRow.conversation_id, ConversationTagRow.tag).where(
+        ConversationTagRow.conversation_id.in_(conversation_ids)
     )
-    return [ConversationSummary(*row) for row in session.execute(query)]
+    tags: dict[str, list[str]] = {}
+    for conversation_id, tag in session.execute(query):
+        tags.setdefault(conversation_id, []).append(tag)
+    return {conversation_id: tuple(sorted(some)) for conversation_id, some in tags.items()}
 
 
-def _occurs(session: Session, word: str, column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    """Upper and lower case are one. SQLite's own functions know that of ASCII only; `casefold` is given to
-    every connection in conversations/database.py."""
-    if session.get_bind().dialect.name == "sqlite":
-        return func.instr(func.casefold(column), word.casefold()) > 0
-    return column.icontains(word, autoescape=True)
+def _found(
+    session: Session,
+    owner: str,
+    phrases: Sequence[Sequence[str]],
+    narrowed: list[ColumnElement[bool]],
+    limit: int,
+) -> list[ConversationSummary]:
+    """First those with all phrases in one turn, then those with the phrases in different turns."""
+    if not phrases or limit == 0:
+        return []
+    found = _with_all_in_a_turn(session, owner, phrases, narrowed, limit)
+    if len(found) < limit and len(phrases) > 1:
+        rarest = min(
+            (_with_all_in_a_turn(session, owner, [phrase], narrowed, limit) for phrase in phrases), key=len
+        )
+        rest = {key: summary for key, summary in rarest.items() if key not in found}
+        found |= _with_all_anywhere(session, phrases, rest)
+    return list(found.values())[:limit]
+
+
+def _with_all_in_a_turn(
+    session: Session,
+    owner: str,
+    phrases: Sequence[Sequence[str]],
+    narrowed: list[ColumnElement[bool]],
+    limit: int,
+) -> dict[str, ConversationSummary]:
+    """Those whose hit is newest come first. A conversation may hold many hits, so that it takes several looks."""
+    found: dict[str, ConversationSummary] = {}
+    before = 2**62
+    for _ in range(_MAX_ROUNDS):
+        turn_ids = search_index.turns_with(session, phrases, owner, limit=_BATCH, before=before)
+        query = (
+            select(TurnRow.id, *_SUMMARY)
+            .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
+            .where(TurnRow.id.in_(turn_ids), *narrowed)
+            .order_by(TurnRow.id.desc())
+        )
+        for turn_id, *row in session.execute(query):
+            found.setdefault(row[0], ConversationSummary(*row, hit_turn_id=turn_id))
+        if len(found) >= limit or len(turn_ids) < _BATCH:
+            break
+        before = turn_ids[-1]
+    return _highlighted(session, phrases, dict(list(found.items())[:limit]))
+
+
+def _highlighted(
+    session: Session, phrases: Sequence[Sequence[str]], found: dict[str, ConversationSummary]
+) -> dict[str, ConversationSummary]:
+    ids = [summary.hit_turn_id for summary in found.values()]
+    # Only so much of a text is read as a hit is looked for in; the rest of a very long one stays where it is.
+    query = select(TurnRow.id, func.substr(TurnRow.text, 1, 20_000)).where(TurnRow.id.in_(ids))
+    texts = {turn_id: text for turn_id, text in session.execute(query)}
+    return {
+        key: replace(
+            summary,
+            title_hits=highlights(summary.title, phrases),
+            hit=snippet(texts[summary.hit_turn_id], phrases),
+        )
+        for key, summary in found.items()
+    }
+
+
+def _with_all_anywhere(
+    session: Session, phrases: Sequence[Sequence[str]], candidates: dict[str, ConversationSummary]
+) -> dict[str, ConversationSummary]:
+    """Of the candidates, those in which every phrase stands in the title or in some turn. They are few: they have
+    the rarest of the phrases."""
+    waiting = {
+        key: [phrase for phrase in phrases if not highlights(summary.title, [phrase])]
+        for key, summary in candidates.items()
+    }
+    query = select(TurnRow.conversation_id, TurnRow.text).where(TurnRow.conversation_id.in_(candidates))
+    for key, text in session.execute(query):
+        waiting[key] = [phrase for phrase in waiting[key] if not highlights(text, [phrase])]
+    return {key: summary for key, summary in candidates.items() if not waiting[key]}

@@ -19,7 +19,10 @@ from conversations import answers, pictures, upkeep
 from conversations import search as searching
 from conversations.database import Database
 from conversations.errors import InvalidText, NotFound, UnwritableFolder
+from conversations.feedback import Feedback
+from conversations.history import History
 from conversations.image_store import ImageStore
+from conversations.indexing import index, index_title
 from conversations.log_text import checked_text, checked_title, title_of
 from conversations.lookup import check_parent, conversation_row, sent_before, turn_row
 from conversations.messages import ImageRef
@@ -44,6 +47,8 @@ class ConversationStore:
         self._database = database
         self._lease = lease
         self.images = images
+        self.history = History(database)
+        self.feedback = Feedback(database)
 
     @classmethod
     def open(cls, database_url: str, image_folder: Path) -> ConversationStore:
@@ -92,21 +97,22 @@ class ConversationStore:
         with self._database.reading() as session:
             row = conversation_row(session, owner, conversation_id)
             turns = session.scalars(select(TurnRow).where(TurnRow.conversation_id == conversation_id))
-            return _conversation(row, shown_path(turns))
+            return _conversation(row, shown_path(turns), searching.tags_of(session, [row.id]).get(row.id, ()))
 
     def recent(
         self, owner: str, search: str = "", limit: int = 50, offset: int = 0
     ) -> list[ConversationSummary]:
-        """Conversations with at least one question, newest first; with `search`, those that contain all its
-        words."""
-        with self._database.reading() as session:
-            return searching.recent(session, owner, search, limit, offset)
+        """Conversations with at least one question that are not archived, pinned ones first, then newest first;
+        with `search`, those that contain all its words, those first where they were found last."""
+        return self.history.recent(owner, search, limit, offset)
 
     def rename(self, owner: str, conversation_id: str, title: str) -> None:
         """Raises NotFound, InvalidText."""
         line = checked_title(title)
         with self._database.writing() as session:
-            conversation_row(session, owner, conversation_id).title = line
+            row = conversation_row(session, owner, conversation_id)
+            row.title = line
+            index_title(session, row)
 
     def set_system_prompt(self, owner: str, conversation_id: str, system_prompt: str) -> None:
         """For the answers to come; each answer keeps the one it was asked with. Raises NotFound,
@@ -172,6 +178,7 @@ class ConversationStore:
             conversation.title = conversation.title or title_of(text)
             conversation.updated_at = now
             session.flush()
+            index(session, conversation, [row])
             turn = turn_with_versions(session, row)
         for image in turn.images:
             self.images.settle(image.sha256)
@@ -190,10 +197,11 @@ class ConversationStore:
             question = turn_row(session, owner, question_id)
             if question.role != "user":
                 raise NotFound(f"The turn {question_id} is not a question; only questions are answered.")
-            conversation_row(session, owner, question.conversation_id, lock=True)
+            conversation = conversation_row(session, owner, question.conversation_id, lock=True)
             answers.refuse_while_running(session, question.conversation_id, self._lease.alive)
             answers.refuse_twice(session, question, request_key)
-            row = answers.start(session, question, settings, self._lease.page_id, request_key, _now())
+            page = self._lease.page_id
+            row = answers.start(session, conversation, question, settings, page, request_key, _now())
             return turn_with_versions(session, row)
 
     def save_partial(self, answer_id: int, text: str) -> bool:
@@ -225,7 +233,7 @@ class ConversationStore:
             conversation_row(session, owner, conversation_id, lock=True)
             row = answers.running(session, conversation_id)
             if row is not None:
-                row.finish_reason = "interrupted"
+                answers.interrupt(session, row)
             return row is not None
 
     def recover(self) -> int:
@@ -272,14 +280,9 @@ class ConversationStore:
                 row = None if row.parent_id is None else session.get(TurnRow, row.parent_id)
 
     def rate(self, owner: str, turn_id: int, rating: Rating | None) -> None:
-        """A thumb on an answer, or None to take it back. Raises NotFound, ValueError."""
-        if rating not in ("up", "down", None):
-            raise ValueError(f"a rating is 'up', 'down' or None, not {rating!r}")
-        with self._database.writing() as session:
-            row = turn_row(session, owner, turn_id)
-            if row.role != "assistant":
-                raise NotFound(f"The turn {turn_id} is not an answer; only answers are rated.")
-            row.rating = rating
+        """A thumb on an answer, or None to take it back; `feedback.rate` takes reasons. Raises NotFound,
+        ValueError."""
+        self.feedback.rate(owner, turn_id, rating)
 
     def image_allowed(self, owner: str, sha256: str) -> bool:
         """Whether this picture stands in one of the owner's conversations; the route that serves pictures
@@ -288,8 +291,19 @@ class ConversationStore:
             return pictures.allowed(session, owner, sha256)
 
 
-def _conversation(row: ConversationRow, shown: tuple[Turn, ...]) -> Conversation:
-    return Conversation(row.id, row.title, row.system_prompt, row.created_at, row.updated_at, shown)
+def _conversation(row: ConversationRow, shown: tuple[Turn, ...], tags: tuple[str, ...] = ()) -> Conversation:
+    return Conversation(
+        row.id,
+        row.title,
+        row.system_prompt,
+        row.created_at,
+        row.updated_at,
+        shown,
+        row.is_pinned,
+        row.is_archived,
+        row.is_private,
+        tags,
+    )
 
 
 def _checked_owner(owner: str) -> str:

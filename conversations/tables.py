@@ -1,8 +1,12 @@
 """The tables, for SQLite and PostgreSQL alike. Their history is in migrations/; change both together.
 
 A turn belongs to a conversation and has a parent; exactly one turn among those under the same parent is the
-shown one. What an answer was asked with and how it ended stands in `answers`, so that `turns` stays narrow
-for reading and search.
+shown one. What an answer was asked with, how it ended and what people made of it stands in `answers`, so that
+`turns` stays narrow for reading. Words are found in `turn_search`, which is no table of SQLAlchemy's
+(conversations/search_index.py).
+
+What an export needs is computed when it is written, not when it is exported: `masked_text` is the text without
+personal data, and null where it has none.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -69,7 +74,10 @@ class ConversationRow(Base):
     """`title` is empty until the first question is there."""
 
     __tablename__ = "conversations"
-    __table_args__ = (Index("ix_conversations_owner_updated_at", "owner", "updated_at"),)
+    __table_args__ = (
+        Index("ix_conversations_sidebar", "owner", "is_archived", "is_pinned", "updated_at"),
+        Index("ix_conversations_created_at_id", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner: Mapped[str] = mapped_column(String(200))
@@ -77,10 +85,14 @@ class ConversationRow(Base):
     system_prompt: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    is_pinned: Mapped[bool] = mapped_column(default=False, server_default=false())
+    is_archived: Mapped[bool] = mapped_column(default=False, server_default=false())
+    is_private: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class PictureRow(Base):
-    """A stored picture that some turn uses; the file is the image store's."""
+    """A stored picture that some turn uses; the file is the image store's. `fingerprint` tells pictures apart
+    that look different (conversations/fingerprint.py); null until it was computed."""
 
     __tablename__ = "pictures"
 
@@ -88,6 +100,7 @@ class PictureRow(Base):
     width: Mapped[int]
     height: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    fingerprint: Mapped[str | None] = mapped_column(String(160))
 
 
 class TurnPictureRow(Base):
@@ -107,7 +120,6 @@ class TurnRow(Base):
     __tablename__ = "turns"
     __table_args__ = (
         CheckConstraint("role IN ('user', 'assistant')", name="role"),
-        CheckConstraint("rating IN ('up', 'down')", name="rating"),
         UniqueConstraint("conversation_id", "role", "request_key"),
     )
 
@@ -120,18 +132,22 @@ class TurnRow(Base):
     text: Mapped[str] = mapped_column(Text)
     is_shown: Mapped[bool]
     request_key: Mapped[str | None] = mapped_column(String(100))
-    rating: Mapped[str | None] = mapped_column(String(8))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    masked_text: Mapped[str | None] = mapped_column(Text)
 
     answer: Mapped[AnswerRow | None] = relationship(lazy="joined")
     pictures: Mapped[list[TurnPictureRow]] = relationship(lazy="selectin", order_by=TurnPictureRow.position)
 
 
 class AnswerRow(Base):
-    """What an answer was asked with and how it ended. `page` is the process that is streaming it.
+    """What an answer was asked with, how it ended, and what people made of it. `page` is the process that is
+    streaming it.
 
     `conversation_id` is repeated here for the partial unique index: the database itself allows one running
-    answer a conversation, whatever number of threads and processes write.
+    answer a conversation, whatever number of threads and processes write. `answered_at` (the turn's
+    `created_at`), `has_picture` (in this turn's question or above it) and `is_private` (the conversation's) are
+    repeated so that a page of the library is read off one index, newest first; what is rare has an index of its
+    own, which holds only that. `reasons` is a sum of the bits in conversations/feedback.py.
     """
 
     __tablename__ = "answers"
@@ -146,6 +162,28 @@ class AnswerRow(Base):
         CheckConstraint(
             "finish_reason IN ('running', 'stop', 'length', 'stopped', 'failed', 'interrupted')",
             name="finish_reason",
+        ),
+        CheckConstraint("rating IN ('up', 'down')", name="rating"),
+        CheckConstraint("state IN ('pending', 'approved', 'rejected')", name="state"),
+        Index("ix_answers_conversation_id", "conversation_id"),
+        Index("ix_answers_newest", "answered_at", "turn_id"),
+        Index("ix_answers_model", "model", "answered_at", "turn_id"),
+        *(
+            Index(
+                f"ix_answers_{name}",
+                *columns,
+                "answered_at",
+                "turn_id",
+                sqlite_where=text(where),
+                postgresql_where=text(where),
+            )
+            for name, columns, where in (
+                ("rating", ("rating",), "rating IS NOT NULL"),
+                ("reasons", (), "reasons <> 0"),
+                ("state", ("state",), "state <> 'pending'"),
+                ("finish_reason", ("finish_reason",), "finish_reason <> 'stop'"),
+                ("correction", (), "correction IS NOT NULL"),
+            )
         ),
     )
 
@@ -167,3 +205,69 @@ class AnswerRow(Base):
     num_completion_tokens: Mapped[int | None]
     first_token_ms: Mapped[float | None]
     duration_ms: Mapped[float | None]
+    answered_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    has_picture: Mapped[bool] = mapped_column(default=False, server_default=false())
+    is_private: Mapped[bool] = mapped_column(default=False, server_default=false())
+    rating: Mapped[str | None] = mapped_column(String(8))
+    reasons: Mapped[int] = mapped_column(default=0, server_default="0")
+    note: Mapped[str] = mapped_column(Text, default="", server_default="")
+    state: Mapped[str] = mapped_column(String(16), default="pending", server_default="pending")
+    correction: Mapped[str | None] = mapped_column(Text)
+    masked_correction: Mapped[str | None] = mapped_column(Text)
+
+
+class ConversationTagRow(Base):
+    """A person's own tags on a conversation."""
+
+    __tablename__ = "conversation_tags"
+    __table_args__ = (Index("ix_conversation_tags_tag", "tag", "conversation_id"),)
+
+    conversation_id: Mapped[str] = mapped_column(
+        String(32), ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True
+    )
+    tag: Mapped[str] = mapped_column(String(60), primary_key=True)
+
+
+class AnswerTagRow(Base):
+    """A reviewer's tags on an answer."""
+
+    __tablename__ = "answer_tags"
+    __table_args__ = (Index("ix_answer_tags_tag", "tag", "turn_id"),)
+
+    turn_id: Mapped[int] = mapped_column(
+        Id, ForeignKey("answers.turn_id", ondelete="CASCADE"), primary_key=True
+    )
+    tag: Mapped[str] = mapped_column(String(60), primary_key=True)
+
+
+class ActionRow(Base):
+    """Who did what, and when. `value` is what was set, `about` what it was done to, as JSON. It stays when the
+    answers are deleted, without their texts."""
+
+    __tablename__ = "actions"
+    __table_args__ = (Index("ix_actions_actor", "actor", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=True)
+    actor: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(20))
+    value: Mapped[str] = mapped_column(Text)
+    about: Mapped[str] = mapped_column(Text)
+    num_answers: Mapped[int]
+    done_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ActionItemRow(Base):
+    """One answer that an action changed: what it had before and after, as JSON, for taking it back."""
+
+    __tablename__ = "action_items"
+    __table_args__ = (Index("ix_action_items_turn_id", "turn_id"),)
+
+    action_id: Mapped[int] = mapped_column(
+        Id, ForeignKey("actions.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    turn_id: Mapped[int] = mapped_column(
+        Id, ForeignKey("answers.turn_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    before: Mapped[str] = mapped_column(Text)
+    after: Mapped[str] = mapped_column(Text)

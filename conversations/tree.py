@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from conversations.messages import ImageRef, Role
+from conversations.reasons import reasons_of
 from conversations.tables import AnswerRow, TurnRow
-from conversations.turns import AnswerDetails, FinishReason, Rating, Turn
+from conversations.turns import AnswerDetails, FinishReason, Rating, ReviewState, Turn
 
 
 def shown_path(rows: Iterable[TurnRow]) -> tuple[Turn, ...]:
@@ -79,9 +80,20 @@ def turn_of(row: TurnRow, version_ids: Sequence[int]) -> Turn:
         created_at=row.created_at,
         version=1 + version_ids.index(row.id),
         num_versions=len(version_ids),
-        rating=cast("Rating | None", row.rating),
-        answer=None if row.answer is None else _details(row.answer),
+        **({} if row.answer is None else _judged(row.answer)),
     )
+
+
+def _judged(row: AnswerRow) -> dict[str, Any]:
+    """What only answers have."""
+    return {
+        "answer": _details(row),
+        "rating": cast("Rating | None", row.rating),
+        "reasons": reasons_of(row.reasons),
+        "note": row.note,
+        "correction": row.correction,
+        "state": cast(ReviewState, row.state),
+    }
 
 
 def _details(row: AnswerRow) -> AnswerDetails:

@@ -15,12 +15,17 @@ from typing import Literal
 
 from conversations.errors import InvalidSettings
 from conversations.messages import ImageRef, Message, Role
+from conversations.reasons import Reason
+from conversations.search_words import Snippet, Span
 
 FinishReason = Literal["running", "stop", "length", "stopped", "failed", "interrupted"]
 """stop: the model ended; length: the token limit; stopped: by the person; interrupted: the page died or was
 left."""
 
 Rating = Literal["up", "down"]
+
+ReviewState = Literal["pending", "approved", "rejected"]
+"""What a reviewer decided about an answer. A model's fresh answer is pending."""
 
 MAX_TEMPLATE_LENGTH = 100
 
@@ -108,7 +113,7 @@ class AnswerDetails:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A question or an answer. `version` counts from 1 among the `num_versions` turns under the same
-    parent."""
+    parent. `correction` is what somebody wrote that the answer should have been; `text` stays as it was."""
 
     id: int
     conversation_id: str
@@ -121,6 +126,10 @@ class Turn:
     num_versions: int = 1
     rating: Rating | None = None
     answer: AnswerDetails | None = None
+    reasons: tuple[Reason, ...] = ()
+    note: str = ""
+    correction: str | None = None
+    state: ReviewState | None = None
 
     @property
     def message(self) -> Message:
@@ -139,6 +148,10 @@ class Conversation:
     created_at: datetime
     updated_at: datetime
     shown: tuple[Turn, ...] = ()
+    is_pinned: bool = False
+    is_archived: bool = False
+    is_private: bool = False
+    tags: tuple[str, ...] = ()
 
     @property
     def last_answer_id(self) -> int | None:
@@ -149,8 +162,16 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class ConversationSummary:
-    """A line of the sidebar."""
+    """A line of the sidebar. `hit` is where a search found its words, and `hit_turn_id` the turn that it is cut
+    from; a hit in the title alone is highlighted there."""
 
     id: str
     title: str
     updated_at: datetime
+    is_pinned: bool = False
+    is_archived: bool = False
+    is_private: bool = False
+    tags: tuple[str, ...] = ()
+    title_hits: tuple[Span, ...] = ()
+    hit: Snippet | None = None
+    hit_turn_id: int | None = None
