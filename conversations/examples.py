@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conversations.filters import Reason, ReviewState
+from conversations.filters import ReviewState
 from conversations.messages import Message, Role
 from conversations.turns import FinishReason, Rating
 
@@ -28,10 +28,8 @@ class LoggedTurn:
     masked_text: str | None = None
     # what follows is an answer's
     finish_reason: FinishReason | None = None
-    model: str = ""
     system_prompt: str = ""  # "" means the template's own
     rating: Rating | None = None
-    reasons: tuple[Reason, ...] = ()
     review_state: ReviewState = "pending"
     correction: str | None = None
     masked_correction: str | None = None

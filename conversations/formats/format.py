@@ -80,6 +80,6 @@ class Format:
     beside: Callable[[Sequence[str]], Mapping[str, object]] = lambda sides: {}
 
 
-def question_and_answers(item: Example | Preference | Verdict) -> int:
+def num_answers(item: Example | Preference | Verdict) -> int:
     """How many answers are learned from an item."""
     return len(item.messages) // 2 if isinstance(item, Example) else 1

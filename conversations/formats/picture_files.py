@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from conversations.errors import PictureMissing
@@ -34,34 +35,47 @@ class PictureFiles:
         """How many different pictures there are so far."""
         return len(self._names)
 
+    def take(self, sha256s: Sequence[str]) -> list[str]:
+        """Have these pictures, all or none: returns those whose files are missing."""
+        new: dict[str, Path] = {}
+        missing = []
+        for sha256 in sha256s:
+            if sha256 in self._names or sha256 in new:
+                continue
+            try:
+                new[sha256] = self._images.path(sha256)
+            except PictureMissing:
+                missing.append(sha256)
+        if not missing:
+            for sha256, stored in new.items():
+                try:
+                    self._put(stored)
+                except FileNotFoundError:  # removed just now
+                    missing.append(sha256)
+                else:
+                    self._names[sha256] = stored.name
+        return missing
+
     def name(self, sha256: str) -> str:
-        """`<sha256>.jpg` or `.png`; the file is there. Raises PictureMissing."""
-        name = self._names.get(sha256)
-        if name is None:
-            stored = self._images.path(sha256)
-            name = stored.name
-            if self._folder is not None:
-                self._put(stored, self._folder / name)
-            self._names[sha256] = name
-        return name
+        """`<sha256>.jpg` or `.png`, of a picture that was taken."""
+        return self._names[sha256]
 
     def data(self, sha256: str) -> bytes:
-        """Raises PictureMissing."""
+        """The bytes of a picture that was taken. Raises PictureMissing if it was removed since."""
         try:
             return self._images.path(sha256).read_bytes()
         except FileNotFoundError as error:
             raise PictureMissing(f"The picture {sha256[:12]}… is not in the store; add it again.") from error
 
-    def _put(self, stored: Path, target: Path) -> None:
-        try:
-            if not self._copy:
+    def _put(self, stored: Path) -> None:
+        if self._folder is None:
+            return
+        target = self._folder / stored.name
+        if not self._copy:
+            try:
                 os.link(stored, target)
                 return
-        except FileNotFoundError as error:
-            raise PictureMissing(
-                f"The picture {stored.stem[:12]}… is not in the store; add it again."
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
         shutil.copyfile(stored, target)
