@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 TOKEN_VARIABLE = "LLAVA_LOOP_WORKER_TOKEN"
 OUR_VARIABLES = "LLAVA_LOOP_"
-PASSED_ON = frozenset({"TEMPLATE", "DTYPE", "DEVICE", "THREADS"})
+PASSED_ON = frozenset({"TEMPLATE", "DTYPE", "DEVICE", "THREADS", "CACHE_GB", "ADAPTER_ROOT"})
 """The page's other settings (passwords, the database's address) are no business of the worker's."""
 
 
@@ -26,6 +26,8 @@ class WorkerOptions:
     template: str | None = None
     dtype: str | None = None
     device: str | None = None
+    cache_gb: float | None = None
+    adapter_root: str | None = None
 
 
 def worker_command(options: WorkerOptions, port: int) -> list[str]:
@@ -45,10 +47,16 @@ def worker_command(options: WorkerOptions, port: int) -> list[str]:
     command += ["--model", str(model.resolve()) if model.exists() else options.model]
     if hasattr(socket, "SO_REUSEPORT"):
         command.append("--reserved-port")
-    for flag in ("template", "dtype", "device"):
-        value = getattr(options, flag)
+    chosen = {
+        "--template": options.template,
+        "--dtype": options.dtype,
+        "--device": options.device,
+        "--cache-gb": options.cache_gb,
+        "--adapter-root": options.adapter_root,
+    }
+    for flag, value in chosen.items():
         if value is not None:
-            command += [f"--{flag}", value]
+            command += [flag, str(value)]
     return command
 
 

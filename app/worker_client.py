@@ -1,21 +1,24 @@
 """Speaks the OpenAI chat-completions protocol to any worker: ours, or any other server of that protocol.
 
 Synchronous, for the page's thread-pool generators. What our worker says beside the protocol (SSE comments with the
-phase, /health) is used where it is there and done without where it is not.
+phase, /health, /v1/prompt) is used where it is there and done without where it is not.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import json
-import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from app.event_stream import EventStream, as_worker_error
-from app.whole_text import WholePieces, whole_text
+from app.answer_cut import AnswerCut
+from app.chat_body import chat_body, message_objects
+from app.chunk_reader import ChunkReader, count
+from app.event_stream import EventStream
+from app.server_features import described_features, refused_field, told_features
+from app.whole_text import whole_text
+from app.worker_calls import WorkerCalls
 from app.worker_errors import (
     ContextTooLong,
     ModelNotFound,
@@ -31,16 +34,25 @@ from app.worker_errors import (
     WorkerTimeout,
     WorkerUnauthorized,
     WorkerUnreachable,
-    refusal,
 )
-from app.worker_values import ChatRequest, Finished, Heartbeat, Phase, Piece, WorkerEvent, WorkerHealth
-from conversations.messages import ImageRef, Message
+from app.worker_values import (
+    ChatRequest,
+    Finished,
+    Heartbeat,
+    ModelPrompt,
+    Phase,
+    Piece,
+    ServerFeatures,
+    WorkerEvent,
+    WorkerHealth,
+)
+from conversations.messages import Message
 
 __all__ = [
-    "ChatRequest", "ContextTooLong", "Finished", "Heartbeat", "ModelNotFound", "Phase", "PictureNotAccepted", "Piece",
-    "WorkerBusy", "WorkerClient", "WorkerDied", "WorkerError", "WorkerEvent", "WorkerHealth", "WorkerLoadFailed",
-    "WorkerLoading", "WorkerOutOfMemory", "WorkerProtocolError", "WorkerRefused", "WorkerTimeout",
-    "WorkerUnauthorized", "WorkerUnreachable",
+    "ChatRequest", "ContextTooLong", "Finished", "Heartbeat", "ModelNotFound", "ModelPrompt", "Phase",
+    "PictureNotAccepted", "Piece", "ServerFeatures", "WorkerBusy", "WorkerClient", "WorkerDied", "WorkerError",
+    "WorkerEvent", "WorkerHealth", "WorkerLoadFailed", "WorkerLoading", "WorkerOutOfMemory", "WorkerProtocolError",
+    "WorkerRefused", "WorkerTimeout", "WorkerUnauthorized", "WorkerUnreachable",
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 0.25
@@ -50,8 +62,8 @@ class WorkerClient:
     """One worker's address and token.
 
     `data_url` turns a stored picture's SHA-256 into a data URL (ImageStore.data_url); needed as soon as a message has a
-    picture. `silence_seconds` is how long the worker may send no byte at all. A client has no state but these, so any
-    number of threads may use it.
+    picture. `silence_seconds` is how long the worker may send no byte at all. Any number of threads may use a client:
+    all that it keeps is what it has learnt of its server.
     """
 
     def __init__(
@@ -63,43 +75,42 @@ class WorkerClient:
         connect_seconds: float = 5.0,
         silence_seconds: float = 60.0,
     ) -> None:
-        url = httpx.URL(base_url.rstrip("/").removesuffix("/v1"))
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ValueError(
-                f"The worker's address {base_url!r} is no URL; give one like http://127.0.0.1:8001."
-            )
-        self.base_url = str(url)
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._data_url = data_url
-        self._timeout = httpx.Timeout(silence_seconds, connect=connect_seconds)
-        # A proxy for the internet must not stand between the page and its own child.
-        self._trust_env = not _is_loopback(url.host)
-        # Reading the certificates takes long and a client is made for every call; without TLS nobody needs them.
-        self._tls = (
-            httpx.create_ssl_context() if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._calls = WorkerCalls(
+            base_url, token, connect_seconds=connect_seconds, silence_seconds=silence_seconds
         )
+        self.base_url = self._calls.base_url
+        self._data_url = data_url
+        self._known: tuple[tuple[str, ...], ServerFeatures] | None = (
+            None  # of another server: its models, and these
+        )
+        self._is_ours = False
+        self._refused: frozenset[str] = frozenset()  # fields that the server has refused
 
     def health(self, timeout_seconds: float = 10.0) -> WorkerHealth:
         """What the worker says about itself. Raises WorkerUnreachable, WorkerTimeout, WorkerUnauthorized."""
         try:
-            told = self._get_json("/health", timeout_seconds)
+            told = self._calls.get("/health", timeout_seconds)
         except (WorkerRefused, WorkerProtocolError):
             told = None  # not our worker: another server may lack /health, or answer it in its own way
-        if isinstance(told, dict) and told.get("state") in ("loading", "ready", "failed"):
+        self._is_ours = isinstance(told, dict) and told.get("state") in ("loading", "ready", "failed")
+        if self._is_ours and isinstance(told, dict):
             return _health(told)
         try:
             names = self.models(timeout_seconds)
         except (WorkerUnauthorized, WorkerProtocolError):
             raise
         except WorkerRefused as refused:
-            return WorkerHealth("loading", fraction=0.0, reason=refused.message)
-        if not names:
+            if told is None:
+                return WorkerHealth("loading", fraction=0.0, reason=refused.message)
+            names = ()  # it is well and cannot list: transformers serve on a machine without any cached model
+        if not names and told is None:
             return WorkerHealth("failed", reason="The server lists no model; load one there.")
-        return WorkerHealth("ready", model=names[0])
+        features = self._described(names, timeout_seconds)
+        return WorkerHealth("ready", model=names[0] if names else "", models=names, features=features)
 
     def models(self, timeout_seconds: float = 10.0) -> tuple[str, ...]:
         """The names of the models served, the default one first. Raises a WorkerError."""
-        told = self._get_json("/v1/models", timeout_seconds)
+        told = self._calls.get("/v1/models", timeout_seconds)
         entries = told.get("data") if isinstance(told, dict) else None
         if not isinstance(entries, list):
             raise WorkerProtocolError(self.base_url, "/v1/models gives no list")
@@ -114,177 +125,126 @@ class WorkerClient:
 
         Yields at least every 0.25 s (a Heartbeat where nothing came), Finished last. Raises a WorkerError.
         """
-        model = request.model or self._default_model()
-        client = self._client()
-        body = json.dumps(self._body(request, model), ensure_ascii=False).encode("utf-8", "replace")
-        headers = {"Content-Type": "application/json"}
-        call = client.build_request("POST", "/v1/chat/completions", content=body, headers=headers)
-        with EventStream(self.base_url, client, call) as stream:
-            yield from self._events(stream.lines(HEARTBEAT_SECONDS))
+        health = self._probed() if not request.model or (self._known is None and not self._is_ours) else None
+        model = request.model or (health.model if health else "")
+        features = ServerFeatures(seed=True, top_k=True, stop=True) if self._is_ours else self._features
+        while True:
+            body = chat_body(request, model, features, self._data_url, self._refused)
+            try:
+                yield from self._answered(body, request.stop)
+                return
+            except WorkerRefused as refused:
+                unwanted = refused_field(refused, body)
+                if unwanted is None or self._is_ours:
+                    raise
+                self._refused |= {unwanted}
 
-    def _events(self, lines: Iterator[str | httpx.Response | None]) -> Iterator[WorkerEvent]:
-        reason: str | None = None
-        usage: Mapping[str, Any] = {}
-        pieces = WholePieces()
+    def prompt(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str = "",
+        system_prompt: str | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> ModelPrompt:
+        """What a conversation becomes for the model; one that ends with an answer is shown as it is trained on.
+
+        Raises a WorkerError; WorkerRefused where the server lacks this (ServerFeatures.prompt).
+        """
+        body: dict[str, Any] = {"messages": message_objects(messages, system_prompt, self._data_url)}
+        told = self._calls.post("/v1/prompt", body | ({"model": model} if model else {}), timeout_seconds)
+        try:
+            return _prompt(told)
+        except (KeyError, TypeError, ValueError) as error:
+            raise WorkerProtocolError(self.base_url, "/v1/prompt gives no prompt") from error
+
+    def load_adapter(
+        self, name: str, path: str, *, replace: bool = False, timeout_seconds: float = 120.0
+    ) -> None:
+        """Make an adapter a model that can be asked for; `path` lies below the worker's --adapter-root, and `replace`
+        puts it in place of one of that name. Raises a WorkerError."""
+        body: dict[str, Any] = {"lora_name": name, "lora_path": path}
+        self._calls.post_for_words(
+            "/v1/load_lora_adapter", body | ({"load_inplace": True} if replace else {}), timeout_seconds
+        )
+
+    def unload_adapter(self, name: str, *, timeout_seconds: float = 120.0) -> None:
+        """Take it away again. Raises a WorkerError."""
+        self._calls.post_for_words("/v1/unload_lora_adapter", {"lora_name": name}, timeout_seconds)
+
+    @property
+    def _features(self) -> ServerFeatures:
+        """Of another server, without what it has refused."""
+        features = self._known[1] if self._known is not None else ServerFeatures()
+        return replace(features, seed=features.seed and "seed" not in self._refused)
+
+    def _probed(self) -> WorkerHealth | None:
+        """Its health, where it tells; the request itself will tell what is wrong otherwise."""
+        try:
+            return self.health()
+        except (WorkerRefused, WorkerProtocolError):
+            return None
+
+    def _described(self, names: tuple[str, ...], timeout_seconds: float) -> ServerFeatures:
+        """What another server offers; asked anew when it lists other models, since then it may be another one."""
+        if self._known is None or self._known[0] != names:
+            try:
+                features = described_features(self._calls.get("/openapi.json", timeout_seconds))
+            except (WorkerRefused, WorkerProtocolError):
+                features = ServerFeatures()
+            self._known, self._refused = (names, features), frozenset()
+        return self._features
+
+    def _answered(self, body: dict[str, Any], stops: Sequence[str]) -> Iterator[WorkerEvent]:
+        client, call = self._calls.chat(body)
+        cut = None if self._is_ours else AnswerCut(() if "stop" in body else stops)
+        with EventStream(self.base_url, client, call) as stream:
+            lines = self._taken(stream.lines(HEARTBEAT_SECONDS))
+            yield from ChunkReader(self.base_url, cut).events(lines)
+
+    def _taken(self, lines: Iterator[str | httpx.Response | None]) -> Iterator[str | None]:
+        """The lines of a request that was taken. Raises the refusal otherwise."""
         for line in lines:
             if isinstance(line, httpx.Response):
-                raise self._refusal(line)
-            if line is None:
-                yield Heartbeat()
-            elif line.startswith(":"):
-                yield _phase(line)
-            elif line.startswith("data:"):
-                data = line.removeprefix("data:").strip()
-                if data == "[DONE]":
-                    break
-                chunk = self._chunk(data)
-                usage = chunk.get("usage") or usage
-                text, ended = _first_choice(chunk)
-                reason = ended or reason
-                if text := pieces.feed(text):
-                    yield Piece(text)
-        if rest := pieces.rest():
-            yield Piece(rest)
-        if reason is None:
-            raise WorkerDied(self.base_url, "the stream ended without a finish reason")
-        yield Finished(
-            "length" if reason == "length" else "stop",
-            _count(usage, "prompt_tokens"),
-            _count(usage, "completion_tokens"),
-        )
-
-    def _chunk(self, data: str) -> dict[str, Any]:
-        try:
-            chunk = json.loads(data)
-        except ValueError as error:
-            raise WorkerProtocolError(
-                self.base_url, f"its stream holds {data[:80]!r}, which is not JSON"
-            ) from error
-        if not isinstance(chunk, dict):
-            raise WorkerProtocolError(self.base_url, f"its stream holds {data[:80]!r}, which is no object")
-        told = chunk.get("error")
-        if told:
-            raise refusal(200, told if isinstance(told, dict) else {"message": str(told)})
-        return chunk
-
-    def _body(self, request: ChatRequest, model: str) -> dict[str, Any]:
-        messages: list[dict[str, Any]] = []
-        if request.system_prompt is not None:
-            messages.append({"role": "system", "content": request.system_prompt})
-        messages.extend(self._message(message) for message in request.messages)
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": messages,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "max_tokens": request.max_new_tokens,
-        }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.stop:
-            body["stop"] = list(request.stop)
-        return body
-
-    def _message(self, message: Message) -> dict[str, Any]:
-        if message.role == "assistant" or not message.images:
-            return {"role": message.role, "content": message.text}
-        return {"role": "user", "content": [self._part(part) for part in message.content]}
-
-    def _part(self, part: str | ImageRef) -> dict[str, Any]:
-        if isinstance(part, str):
-            return {"type": "text", "text": part}
-        if self._data_url is None:
-            raise ValueError("the client was made without data_url, so it cannot send pictures")
-        return {"type": "image_url", "image_url": {"url": self._data_url(part.sha256)}}
-
-    def _default_model(self) -> str:
-        names = self.models()
-        if not names:
-            raise WorkerProtocolError(self.base_url, "it lists no model")
-        return names[0]
-
-    def _client(self) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.base_url,
-            headers=self._headers,
-            timeout=self._timeout,
-            trust_env=self._trust_env,
-            verify=self._tls,
-        )
-
-    def _get_json(self, path: str, timeout_seconds: float) -> object:
-        try:
-            with self._client() as client:
-                response = client.get(
-                    path, timeout=httpx.Timeout(timeout_seconds, connect=self._timeout.connect)
-                )
-        except httpx.HTTPError as error:
-            raise as_worker_error(error, self.base_url) from error
-        if response.status_code >= 400:
-            raise self._refusal(response)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise WorkerProtocolError(self.base_url, f"{path} is not JSON") from error
-
-    def _refusal(self, response: httpx.Response) -> WorkerRefused:
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        error = body.get("error") if isinstance(body, dict) else None
-        if not isinstance(error, dict):
-            error = {"message": f"The server answered {response.status_code}: {response.text[:200]}".strip()}
-        return refusal(response.status_code, error, response.headers.get("Retry-After"))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+                raise self._calls.refusal(line)
+            yield line
 
 
 def _health(told: Mapping[str, Any]) -> WorkerHealth:
     def text(key: str) -> str | None:
         return whole_text(told[key]) if isinstance(told.get(key), str) else None
 
-    fraction = told.get("fraction")
+    fraction, adapters, model = told.get("fraction"), told.get("adapters"), text("model") or ""
+    names = (
+        [whole_text(name) for name in adapters if isinstance(name, str)] if isinstance(adapters, list) else []
+    )
     return WorkerHealth(
         state=told["state"],
         fraction=float(fraction) if isinstance(fraction, int | float) else 0.0,
         reason=text("reason"),
-        model=text("model") or "",
+        model=model,
         template=text("template"),
         system=text("system"),
-        context_tokens=_count(told, "context_tokens"),
+        context_tokens=count(told, "context_tokens"),
         about=text("about"),
+        models=(model, *names) if model else (),
+        features=told_features(told.get("features")),
     )
 
 
-def _phase(line: str) -> Phase | Heartbeat:
-    """A comment of ours tells the phase; any other server's comment is only a sign of life."""
-    try:
-        told = json.loads(line.removeprefix(":"))
-    except ValueError:
-        return Heartbeat()
-    if not isinstance(told, dict) or told.get("phase") not in ("queued", "reading", "answering"):
-        return Heartbeat()
-    return Phase(told["phase"], _count(told, "position") or 0)
-
-
-def _first_choice(chunk: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The text and the finish reason of a chunk; both may be missing."""
-    choices = chunk.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    delta = choice.get("delta")
-    text = delta.get("content") if isinstance(delta, dict) else None
-    reason = choice.get("finish_reason")
-    return (text if isinstance(text, str) else "", reason if isinstance(reason, str) else None)
-
-
-def _count(values: Mapping[str, Any], key: str) -> int | None:
-    value = values.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _prompt(told: Any) -> ModelPrompt:
+    """Raises KeyError, TypeError or ValueError for what is no prompt."""
+    prompt = ModelPrompt(
+        text=whole_text(told["prompt"]),
+        token_ids=tuple(int(each) for each in told["token_ids"]),
+        tokens=tuple(whole_text(each) for each in told["tokens"]),
+        mask=tuple(bool(each) for each in told["mask"]),
+        image_token_id=int(told["image_token_id"]),
+        tokens_per_picture=int(told["tokens_per_picture"]),
+        context_tokens=count(told, "context_tokens"),
+        model=whole_text(str(told.get("model") or "")),
+        template=whole_text(str(told.get("template") or "")),
+    )
+    if not len(prompt.token_ids) == len(prompt.tokens) == len(prompt.mask):
+        raise ValueError("its lists differ in length")
+    return prompt

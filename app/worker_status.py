@@ -31,6 +31,14 @@ class WorkerStatus:
     models: tuple[str, ...] = ()
 
     @property
+    def lacks(self) -> tuple[str, ...]:
+        """What the page offers and this server has not, by its name in ServerFeatures; nothing before it is known."""
+        if self.health is None or self.health.state != "ready":
+            return ()
+        features = self.health.features
+        return tuple(name for name in ("seed", "prompt", "adapters") if not getattr(features, name))
+
+    @property
     def about(self) -> str:
         """One sentence on what the model knows, or nothing."""
         return (self.health.about or "") if self.health else ""
@@ -40,7 +48,6 @@ class AskedForHealth(Protocol):
     """The part of WorkerClient that is needed here."""
 
     def health(self) -> WorkerHealth: ...
-    def models(self) -> tuple[str, ...]: ...
 
 
 class Watched(Protocol):
@@ -89,7 +96,6 @@ class StatusWatch:
             self._ended.wait(POLL_SECONDS)
 
     def _asked(self) -> WorkerStatus:
-        before = self._status
         try:
             health = self._client.health()
             if health.state == "failed":
@@ -99,10 +105,8 @@ class StatusWatch:
             if health.state == "loading":
                 words = f"The model is loading, {health.fraction:.0%}"
                 return WorkerStatus(words, waits=True, fraction=health.fraction, health=health)
-            known = before.ready and before.health is not None and before.health.model == health.model
-            models = before.models if known and before.models else self._client.models()
-            return WorkerStatus("Ready", True, False, 1.0, health, models)
+            return WorkerStatus("Ready", True, False, 1.0, health, health.models)
         except WorkerError as error:
             return WorkerStatus(
-                wording.sentence(error), waits=self._process is not None, health=before.health
+                wording.sentence(error), waits=self._process is not None, health=self._status.health
             )

@@ -13,8 +13,8 @@ class ChatRequest:
     """One question with everything before it.
 
     `messages` alternate user and assistant and end with the user's. `model` "" means whatever the worker serves first.
-    `system_prompt` None means the template's own. `seed` None lets the worker draw one. `stop` are texts to end at,
-    beside the template's own.
+    `system_prompt` None means the template's own. `seed` None lets the worker draw one. `top_k` 0 is off. `stop`
+    are texts to end at, none empty, beside the template's own.
     """
 
     messages: tuple[Message, ...]
@@ -25,6 +25,23 @@ class ChatRequest:
     max_new_tokens: int = 512
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    top_k: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFeatures:
+    """What a server offers beside plain answers.
+
+    `seed`, `top_k`, `stop`: it takes these settings; `prompt`: it shows what the model reads; `adapters`: they can be
+    loaded and unloaded; `health`: it tells how its loading goes and what the model knows.
+    """
+
+    seed: bool = True
+    top_k: bool = False
+    stop: bool = False
+    prompt: bool = False
+    adapters: bool = False
+    health: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,8 @@ class WorkerHealth:
 
     `fraction` of the loading done, 0 to 1; `reason` why it failed; `template`, `system` (the template's own system
     prompt), `context_tokens` and `about` (one sentence on what the model knows) are None where the server does not
-    tell.
+    tell. `model` is "" where a server answers without telling a name; `models` are all that can be asked for, that one
+    first, adapters included.
     """
 
     state: Literal["loading", "ready", "failed"]
@@ -76,3 +94,24 @@ class WorkerHealth:
     system: str | None = None
     context_tokens: int | None = None
     about: str | None = None
+    models: tuple[str, ...] = ()
+    features: ServerFeatures = ServerFeatures()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrompt:
+    """What a conversation becomes for the model. `token_ids`, `tokens` (their texts) and `mask` are equally long.
+
+    `mask` is True where a token is trained; a picture is `tokens_per_picture` times `image_token_id`. `context_tokens`
+    is how many the model reads at most.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    mask: tuple[bool, ...]
+    image_token_id: int
+    tokens_per_picture: int
+    context_tokens: int | None = None
+    model: str = ""
+    template: str = ""

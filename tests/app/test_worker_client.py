@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -20,6 +17,7 @@ from app.worker_client import (
     Heartbeat,
     Phase,
     Piece,
+    ServerFeatures,
     WorkerBusy,
     WorkerClient,
     WorkerDied,
@@ -33,75 +31,9 @@ from app.worker_client import (
     WorkerUnreachable,
 )
 from conversations.messages import ImageRef, Message
+from tests.app.small_server import Handler, Server, piece, reply, sse
 
 HELLO = ChatRequest((Message("user", ("Hello",)),), model="tiny")
-Handler = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Server:
-    """Answers by path; remembers what was posted."""
-
-    def __init__(self, pages: dict[str, Handler]) -> None:
-        self.posted: list[dict[str, Any]] = []
-        outer = self
-
-        class Door(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                pages.get(self.path, reply(404, {"detail": "Not Found"}))(self)
-
-            def do_POST(self) -> None:
-                outer.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.do_GET()
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    @contextmanager
-    def running(self) -> Iterator[Server]:
-        thread = threading.Thread(
-            target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-        thread.start()
-        yield self
-        self._http.shutdown()
-        self._http.server_close()
-
-
-def reply(status: int, body: object, **headers: str) -> Handler:
-    def handle(door: BaseHTTPRequestHandler) -> None:
-        data = json.dumps(body).encode()
-        door.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **headers}.items():
-            door.send_header(name.replace("_", "-"), value)
-        door.end_headers()
-        door.wfile.write(data)
-
-    return handle
-
-
-def sse(*lines: str | float) -> Handler:
-    """Text is written as a line of the stream, a number is a pause in seconds."""
-
-    def handle(door: BaseHTTPRequestHandler) -> None:
-        door.send_response(200)
-        door.send_header("Content-Type", "text/event-stream")
-        door.end_headers()
-        for line in lines:
-            if isinstance(line, float):
-                time.sleep(line)
-            else:
-                door.wfile.write(f"{line}\n\n".encode())
-
-    return handle
-
-
-def piece(text: str | None, reason: str | None = None, **more: object) -> str:
-    choice = {"index": 0, "delta": {} if text is None else {"content": text}, "finish_reason": reason}
-    return "data: " + json.dumps({"choices": [choice], **more})
 
 
 def answer_of(handler: Handler, request: ChatRequest = HELLO, **options: Any) -> list[WorkerEvent]:
@@ -148,8 +80,10 @@ def test_what_is_sent_is_the_protocol_with_the_parts_in_their_order() -> None:
         max_new_tokens=9,
         seed=4,
         stop=("!",),
+        top_k=40,
     )
-    with Server({"/v1/chat/completions": sse(piece("", "stop"))}).running() as server:
+    ours = {"/health": reply(200, {"state": "ready", "model": "tiny", "features": ["seed", "top_k", "stop"]})}
+    with Server({"/v1/chat/completions": sse(piece("", "stop")), **ours}).running() as server:
         list(
             WorkerClient(server.url, data_url=lambda sha256: f"data:image/png;base64,{sha256}").stream(
                 request
@@ -164,10 +98,12 @@ def test_what_is_sent_is_the_protocol_with_the_parts_in_their_order() -> None:
         "image_url": {"url": "data:image/png;base64,cd"},
     }
     settings = {
-        key: body[key] for key in ("model", "temperature", "top_p", "max_tokens", "seed", "stop", "stream")
+        key: body[key]
+        for key in ("model", "temperature", "top_p", "max_tokens", "seed", "stop", "top_k", "stream")
     }
     assert settings == {
-        "model": "tiny", "temperature": 0.0, "top_p": 0.5, "max_tokens": 9, "seed": 4, "stop": ["!"], "stream": True
+        "model": "tiny", "temperature": 0.0, "top_p": 0.5, "max_tokens": 9, "seed": 4, "stop": ["!"], "top_k": 40,
+        "stream": True
     }  # fmt: skip
 
 
@@ -288,9 +224,11 @@ def health_of(pages: dict[str, Handler]) -> WorkerHealth:
 
 def test_our_health_is_passed_on() -> None:
     told = {"state": "loading", "fraction": 0.25, "reason": None, "model": "demo", "template": "llava_v0",
-            "system": "A chat", "context_tokens": 2048, "about": "Shapes."}  # fmt: skip
+            "system": "A chat", "context_tokens": 2048, "about": "Shapes.",
+            "features": ["seed", "prompt", "stop"], "adapters": ["kind"]}  # fmt: skip
+    features = ServerFeatures(seed=True, prompt=True, stop=True, health=True)
     assert health_of({"/health": reply(200, told)}) == WorkerHealth(
-        "loading", 0.25, None, "demo", "llava_v0", "A chat", 2048, "Shapes."
+        "loading", 0.25, None, "demo", "llava_v0", "A chat", 2048, "Shapes.", ("demo", "kind"), features
     )
 
 
@@ -299,7 +237,7 @@ def test_another_server_is_ready_once_it_lists_a_model(health: Handler) -> None:
     told = health_of(
         {"/health": health, "/v1/models": reply(200, {"object": "list", "data": [{"id": "gpt"}]})}
     )
-    assert told == WorkerHealth("ready", model="gpt")
+    assert told == WorkerHealth("ready", model="gpt", models=("gpt",))
 
 
 def test_another_server_that_still_loads_is_not_called_ready() -> None:

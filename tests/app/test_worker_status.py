@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from app import worker_status
-from app.worker_client import WorkerError, WorkerHealth, WorkerUnreachable
+from app.worker_client import ServerFeatures, WorkerError, WorkerHealth, WorkerUnreachable
 from app.worker_process import WorkerState
 from app.worker_status import StatusWatch, WorkerStatus
 
-READY = WorkerHealth("ready", model="demo", about="It knows shapes.")
+READY = WorkerHealth("ready", model="demo", about="It knows shapes.", models=("demo",))
 
 
 @dataclass
 class Worker:
     said: WorkerHealth | WorkerError = field(default_factory=lambda: READY)
-    times_listed: int = 0
 
     def health(self) -> WorkerHealth:
         if isinstance(self.said, WorkerError):
             raise self.said
         return self.said
-
-    def models(self) -> tuple[str, ...]:
-        self.times_listed += 1
-        return ("demo",)
 
 
 @dataclass
@@ -49,7 +44,7 @@ def _until(watch: StatusWatch, what: Callable[[WorkerStatus], bool]) -> WorkerSt
     return watch.now
 
 
-def test_a_far_worker_is_ready_once_it_says_so_and_its_models_are_listed_once() -> None:
+def test_a_far_worker_is_ready_once_it_says_so_and_an_adapter_that_comes_is_listed() -> None:
     worker = Worker(WorkerHealth("loading", fraction=0.4))
     watch = StatusWatch(worker, None)
     watch.start()
@@ -58,8 +53,21 @@ def test_a_far_worker_is_ready_once_it_says_so_and_its_models_are_listed_once() 
     worker.said = READY
     ready = _until(watch, lambda status: status.ready)
     assert (ready.words, ready.models, ready.about) == ("Ready", ("demo",), "It knows shapes.")
-    time.sleep(0.05)
-    assert worker.times_listed == 1
+    worker.said = replace(READY, models=("demo", "kind"))
+    _until(watch, lambda status: status.models == ("demo", "kind"))
+    watch.stop()
+
+
+def test_what_the_server_lacks_is_told_once_it_is_known() -> None:
+    worker = Worker(WorkerHealth("loading"))
+    watch = StatusWatch(worker, None)
+    assert watch.now.lacks == ()
+    watch.start()
+    assert _until(watch, lambda status: status.waits and status.health is not None).lacks == ()
+    worker.said = READY
+    assert _until(watch, lambda status: status.ready).lacks == ("prompt", "adapters")
+    worker.said = replace(READY, features=ServerFeatures(seed=False, prompt=True, adapters=True))
+    assert _until(watch, lambda status: "seed" in status.lacks).lacks == ("seed",)
     watch.stop()
 
 
@@ -91,11 +99,13 @@ def test_a_near_worker_is_told_by_its_process_at_once() -> None:
 
 def test_the_watch_outlives_what_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(Worker):
-        def models(self) -> tuple[str, ...]:
-            self.times_listed += 1
-            if self.times_listed == 1:
+        times_asked: int = 0
+
+        def health(self) -> WorkerHealth:
+            self.times_asked += 1
+            if self.times_asked == 1:
                 raise ZeroDivisionError("oops")
-            return ("demo",)
+            return READY
 
     watch = StatusWatch(Odd(), None)
     watch.start()
