@@ -68,10 +68,8 @@ class Answering:
             )
 
     def save_end(self) -> None:
-        """Write the end into the log; an answer that nobody ended failed in a way that nobody foresaw."""
-        self.end(
-            "failed", "internal: Something unexpected went wrong here; the program's log has the details."
-        )
+        """Write the end into the log; an answer that nobody ended was broken off."""
+        self.end("failed", wording.broken_off(None))
         try:
             self._store.finish_answer(self.answer_id, self._outcome)
         except NotFound:  # its conversation was deleted while it was being written

@@ -50,6 +50,13 @@ class BrowserEvent:
             raise InvalidText(wording.FORGED)
         return int(value)
 
+    def count(self, name: str, least: int, most: int) -> int:
+        """How many of something are wanted: `least` where nothing is said."""
+        value = self._data.get(name, least)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InvalidText(wording.FORGED)
+        return min(max(value, least), most)
+
     def flag(self, name: str) -> bool:
         return self._data.get(name) is True
 

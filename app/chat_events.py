@@ -17,10 +17,12 @@ from app import wording
 from app.answer_markup import answer_html
 from app.answering import Update
 from app.browser_event import MAX_TEXT, BrowserEvent
+from app.fair_share import FairShare
 from app.picture_routes import Tickets
 from app.sidebar_view import sidebar_html
 from app.thread_view import thread_html
 from app.turns import Ask, Choices, Edit, Order, Retry, Turns
+from app.visitors import username_of
 from app.worker_status import WorkerStatus
 from conversations.errors import AlreadyAnswered, InvalidText, LogError, NotFound
 from conversations.store import ConversationStore
@@ -29,7 +31,11 @@ Feeds = dict[str, dict[str, Any]]
 """Feed name ("thread", "live", "list", "notice", "status") to its message."""
 
 MAX_PICTURES = 10
-NUM_LISTED = 200
+CONVERSATIONS_A_PAGE = 50
+MAX_LISTED = 10_000
+
+ANSWERS_OF_OWNER, ANSWERS_OF_ADDRESS = 4, 16
+"""At the same time; the page holds 32 streams open in all."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,18 +60,20 @@ class ChatEvents:
         self._status = status
         self._restart = restart
         self._may_restart = may_restart
+        self._answers = FairShare(ANSWERS_OF_OWNER, ANSWERS_OF_ADDRESS, wording.too_many_answers)
         self._numbers = count(1)
 
     # -- a turn ----------------------------------------------------------------------------------------------------
 
-    def turn(self, owner: str, event: BrowserEvent) -> Iterator[Feeds]:
-        """Ask, answer again or ask anew, and stream the answer."""
+    def turn(self, owner: str, event: BrowserEvent, address: str | None = None) -> Iterator[Feeds]:
+        """Ask, answer again or ask anew, and stream the answer. `address` is the network address that asks."""
         key = ""
         try:
             key = event.text("key", 64)
             order = self._order(owner, event, key)
             try:
-                yield from self._turn(owner, order, event.choices(), key)
+                with self._answers.place(owner, address):
+                    yield from self._turn(owner, order, event.choices(), key)
             except AlreadyAnswered as error:
                 yield self._shown(owner, self._store.turn(owner, error.answer_id).conversation_id, key=key)
         except LogError as error:
@@ -121,7 +129,8 @@ class ChatEvents:
         return self._shown(owner, turn.conversation_id)
 
     def list(self, owner: str, event: BrowserEvent) -> Feeds:
-        return self._listed(owner, event.text("search"))
+        """The newest conversations, as many as the page wants to show, that contain what is searched for."""
+        return self._listed(owner, event.text("search"), event.count("shown", CONVERSATIONS_A_PAGE, MAX_LISTED))
 
     def status(self, owner: str, event: BrowserEvent) -> Feeds:
         """The worker's state, and what the model says of itself."""
@@ -136,6 +145,7 @@ class ChatEvents:
                 "about": status.about,
                 "models": list(status.models),
                 "system": (health.system or "") if health else "",
+                "user": username_of(owner) or "",
                 "can_restart": tone == "failed" and self._restart is not None and self._may_restart(owner),
             }
         }
@@ -182,7 +192,7 @@ class ChatEvents:
         except Exception as error:  # noqa: BLE001 - whatever it is, the person is told
             return self._failed(error)
 
-    def streamed(self, owner: str | None, data: object) -> Iterator[Feeds]:
+    def streamed(self, owner: str | None, data: object, address: str | None = None) -> Iterator[Feeds]:
         """A turn's messages; a refusal is one of them."""
         if owner is None:
             yield self._notice(wording.NO_COOKIE)
@@ -192,7 +202,7 @@ class ChatEvents:
         except LogError as error:
             yield self._refused(error)
             return
-        yield from self.turn(owner, event)
+        yield from self.turn(owner, event, address)
 
     # -- messages --------------------------------------------------------------------------------------------------
 
@@ -216,12 +226,13 @@ class ChatEvents:
             }
         }
 
-    def _listed(self, owner: str, search: str = "") -> Feeds:
+    def _listed(self, owner: str, search: str = "", shown: int = CONVERSATIONS_A_PAGE) -> Feeds:
         searched = search.strip()
-        found = self._store.recent(owner, searched, limit=NUM_LISTED)
-        html = sidebar_html(found, now=datetime.now().astimezone(), searched=searched)
+        found = self._store.recent(owner, searched, limit=shown + 1)
+        more = len(found) > shown
+        html = sidebar_html(found[:shown], now=datetime.now().astimezone(), searched=searched, more=more)
         # Told back as it was sent: browsers strip other characters than Python does.
-        return {"list": {"n": next(self._numbers), "search": search, "html": html}}
+        return {"list": {"n": next(self._numbers), "search": search, "shown": shown, "more": more, "html": html}}
 
     def _refused(self, error: LogError, key: str = "") -> Feeds:
         _log.info("refused: %s", error)

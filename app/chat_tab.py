@@ -45,7 +45,8 @@ def build(events: ChatEvents) -> None:
         return handler
 
     def turn(event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
-        for message in events.streamed(_owner(request), event._data):
+        address = request.client.host if request.client else None
+        for message in events.streamed(_owner(request), event._data, address):
             yield _for_feeds(message)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple", "api_visibility": "private"}

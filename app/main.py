@@ -144,15 +144,20 @@ def launch(settings: Settings, store: ConversationStore, tickets: Tickets, event
 
     from app import chat_tab, theme
     from app.logins import Logins, route_owner
+    from app.open_routes import OpenRoutes
     from app.page import STYLE, build_page
     from app.picture_routes import PictureRoutes
+    from app.sign_in import SignIn
     from app.visitors import VisitorCookie
 
     if warning := settings.warning():
         print(warning, file=sys.stderr)
     everyone = settings.everyone
     alone = settings.local_only and not everyone
-    routes = PictureRoutes(store, tickets, route_owner(bool(everyone)), chat_tab.EXAMPLES)
+    routes = PictureRoutes(store, tickets, route_owner(bool(everyone)), chat_tab.EXAMPLES).routes()
+    doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
+    if everyone:
+        doors.append(Middleware(SignIn))
     page = build_page(events)
     page.queue(max_size=256)
     page.launch(
@@ -163,7 +168,7 @@ def launch(settings: Settings, store: ConversationStore, tickets: Tickets, event
         theme=theme.theme(),
         css_paths=[STYLE],
         head=chat_tab.head_html(),
-        app_kwargs={"middleware": [Middleware(VisitorCookie, local_names_only=alone)], "routes": routes.routes()},
+        app_kwargs={"middleware": doors, "routes": routes},
         max_file_size=MAX_UPLOAD,
         state_session_capacity=STATE_SESSIONS,
         run_history=False,

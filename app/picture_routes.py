@@ -22,6 +22,8 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from app import wording
+from app.drafts import Drafts, TooManyDrafts
+from app.fair_share import FairShare, NoPlace
 from conversations.errors import LogError, PictureMissing, PictureRefused
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
@@ -33,6 +35,11 @@ MAX_DECODED_AT_ONCE = 4
 
 MAX_TAKEN_AT_ONCE = 16
 """Pictures being received or waiting to be decoded; beyond, the sender is asked to try again."""
+
+UPLOADS_OF_OWNER, UPLOADS_OF_ADDRESS = 4, 8
+"""Of these; the page sends two at a time."""
+
+SECONDS_TO_ARRIVE = 120.0
 
 OwnerOf = Callable[[Request], str | None]
 
@@ -76,10 +83,22 @@ class PictureRoutes:
     `owner_of` gives the owner of a request, or None for one that has none: such a request gets nothing.
     """
 
-    def __init__(self, store: ConversationStore, tickets: Tickets, owner_of: OwnerOf, examples: Path) -> None:
+    def __init__(
+        self,
+        store: ConversationStore,
+        tickets: Tickets,
+        owner_of: OwnerOf,
+        examples: Path,
+        *,
+        drafts: Drafts | None = None,
+        seconds_to_arrive: float = SECONDS_TO_ARRIVE,
+    ) -> None:
         self._store = store
         self._tickets = tickets
         self._owner_of = owner_of
+        self._drafts = drafts or Drafts(store.images.is_draft)
+        self._seconds_to_arrive = seconds_to_arrive
+        self._uploads = FairShare(UPLOADS_OF_OWNER, UPLOADS_OF_ADDRESS, wording.too_many_uploads)
         self._num_taken = 0  # counted in the event loop alone
         self._decoders = anyio.CapacityLimiter(MAX_DECODED_AT_ONCE)
         self._examples = {path.name: path for path in sorted(examples.glob("*.png"))}
@@ -101,21 +120,27 @@ class PictureRoutes:
             return _error(429, wording.TOO_MANY_UPLOADS)
         self._num_taken += 1
         try:
-            return await self._take(owner, request)
+            with self._uploads.place(owner, request.client.host if request.client else None):
+                await run_in_threadpool(self._drafts.check, owner)
+                return await self._take(owner, request)
+        except (NoPlace, TooManyDrafts) as error:
+            return _error(429, str(error))
         finally:
             self._num_taken -= 1
 
     async def _take(self, owner: str, request: Request) -> Response:
         limit = self._store.images.max_bytes
         data = bytearray()
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > limit:
-                return _error(413, wording.too_many_bytes(limit))
         try:
-            picture = await anyio.to_thread.run_sync(
-                self._store.images.add, bytes(data), limiter=self._decoders
-            )
+            with anyio.fail_after(self._seconds_to_arrive):
+                async for chunk in request.stream():
+                    data += chunk
+                    if len(data) > limit:
+                        return _error(413, wording.too_many_bytes(limit))
+        except TimeoutError:
+            return _error(408, wording.too_slow(self._seconds_to_arrive))
+        try:
+            picture = await anyio.to_thread.run_sync(self._keep, owner, bytes(data), limiter=self._decoders)
         except PictureRefused as error:
             return _error(400, str(error))
         except LogError as error:
@@ -124,6 +149,12 @@ class PictureRoutes:
         return JSONResponse(
             {"ticket": ticket, "sha256": picture.sha256, "width": picture.width, "height": picture.height}
         )
+
+    def _keep(self, owner: str, data: bytes) -> ImageRef:
+        images = self._store.images
+        picture = images.add(data)
+        self._drafts.add(owner, picture.sha256, images.path(picture.sha256).stat().st_size)
+        return picture
 
     async def whole(self, request: Request) -> Response:
         return await self._send(request, self._store.images.path)

@@ -7,20 +7,27 @@ from datetime import date, datetime, timedelta, tzinfo
 from html import escape
 from itertools import groupby
 
-from app.thread_view import icon
+from app.tool_view import tool
 from conversations.turns import ConversationSummary
 
+MORE = '<button type="button" class="more" data-do="more">Show more</button>'
 
-def sidebar_html(conversations: Sequence[ConversationSummary], *, now: datetime, searched: str = "") -> str:
-    """Groups in order, newest first. `now` carries the time zone in which days are counted."""
+
+def sidebar_html(
+    conversations: Sequence[ConversationSummary], *, now: datetime, searched: str = "", more: bool = False
+) -> str:
+    """Groups in order, newest first. `now` carries the time zone in which days are counted; `more`: there are older
+    ones."""
     if not conversations:
-        words = f"Nothing found for “{escape(searched)}”." if searched else "Your conversations will appear here."
+        words = (
+            f"Nothing found for “{escape(searched)}”." if searched else "Your conversations will appear here."
+        )
         return f'<p class="no-chats">{words}</p>'
     parts = []
     for name, group in groupby(conversations, key=lambda each: day_name(each.updated_at, now)):
         lines = "".join(_line(each) for each in group)
         parts.append(f'<section class="days"><h2>{name}</h2><ul>{lines}</ul></section>')
-    return "".join(parts)
+    return "".join(parts) + (MORE if more else "")
 
 
 def day_name(moment: datetime, now: datetime) -> str:
@@ -44,12 +51,5 @@ def _line(conversation: ConversationSummary) -> str:
     return (
         f'<li class="chat" data-conversation="{escape(conversation.id)}">'
         f'<button type="button" class="open" data-do="open" dir="auto">{title}</button>'
-        f"{_tool('rename', 'Rename', 'edit')}{_tool('delete', 'Delete', 'bin')}</li>"
-    )
-
-
-def _tool(do: str, label: str, symbol: str) -> str:
-    return (
-        f'<button type="button" class="tool" data-do="{do}" title="{label}" aria-label="{label}">'
-        f"{icon(symbol)}</button>"
+        f"{tool('rename', 'Rename', 'edit')}{tool('delete', 'Delete', 'bin')}</li>"
     )

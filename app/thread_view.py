@@ -10,6 +10,7 @@ from html import escape
 
 from app import wording
 from app.answer_markup import answer_html, plain_html
+from app.tool_view import tool
 from conversations.messages import ImageRef
 from conversations.turns import AnswerDetails, Turn
 
@@ -32,14 +33,9 @@ def thread_html(turns: Sequence[Turn]) -> str:
     return "".join(parts)
 
 
-def icon(name: str) -> str:
-    """A symbol of the sprite in shell.html."""
-    return f'<svg class="icon" aria-hidden="true"><use href="#icon-{name}"></use></svg>'
-
-
 def _question(turn: Turn) -> str:
     bubble = f'<div class="bubble" dir="auto">{plain_html(turn.text)}</div>' if turn.text else ""
-    tools = _versions(turn) + _tool("copy", "Copy the question", "copy") + _tool("edit", "Edit the question", "edit")
+    tools = _versions(turn) + tool("copy", "Copy the question", "copy") + tool("edit", "Edit the question", "edit")
     return (
         f'<article class="question" data-turn="{turn.id}" data-raw="{escape(turn.text)}">'
         f'<h3 class="unseen">You</h3>{_pictures(turn.images)}{bubble}<div class="tools">{tools}</div></article>'
@@ -88,9 +84,9 @@ def _versions(turn: Turn) -> str:
     back, on = turn.version > 1, turn.version < turn.num_versions
     return (
         '<span class="versions">'
-        + _tool("version", "Earlier version", "left", value="-1", disabled=not back)
+        + tool("version", "Earlier version", "left", value="-1", disabled=not back)
         + f'<span class="count">{turn.version}/{turn.num_versions}</span>'
-        + _tool("version", "Later version", "right", value="1", disabled=not on)
+        + tool("version", "Later version", "right", value="1", disabled=not on)
         + "</span>"
     )
 
@@ -100,23 +96,12 @@ def _reply_tools(turn: Turn) -> str:
     return (
         '<div class="tools">'
         + _versions(turn)
-        + _tool("copy", "Copy the answer", "copy")
-        + _tool("retry", "Answer again", "retry")
-        + _tool("rate", "A good answer", "up", value="up", pressed=up)
-        + _tool("rate", "A bad answer", "down", value="down", pressed=down)
+        + tool("copy", "Copy the answer", "copy")
+        + tool("retry", "Answer again", "retry")
+        + tool("rate", "A good answer", "up", value="up", pressed=up)
+        + tool("rate", "A bad answer", "down", value="down", pressed=down)
         + (f'<span class="measures">{escape(measures(turn.answer))}</span>' if turn.answer else "")
         + "</div>"
-    )
-
-
-def _tool(
-    do: str, label: str, symbol: str, *, value: str = "", disabled: bool = False, pressed: bool | None = None
-) -> str:
-    state = "" if pressed is None else f' aria-pressed="{"true" if pressed else "false"}"'
-    off = " disabled" if disabled else ""
-    return (
-        f'<button type="button" class="tool" data-do="{do}" data-value="{value}" title="{label}" '
-        f'aria-label="{label}"{state}{off}>{icon(symbol)}</button>'
     )
 
 

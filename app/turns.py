@@ -131,6 +131,9 @@ class Turns:
         except Exception as error:  # noqa: BLE001 - whatever it is, the person is told and may retry
             _log.exception("an answer failed in a way that nobody foresaw")
             answering.end("failed", wording.reason_of(error))
+        except BaseException as error:  # the program is being ended
+            answering.end("failed", wording.broken_off(error))
+            raise
         finally:
             with self._lock:
                 if self._stops.get(question.conversation_id) is answering.stop:

@@ -46,6 +46,9 @@ NOTHING_TO_SEND = "Nothing to send yet: write a question or add a picture."
 FORGED = "The page sent something that it never would; reload it and try again."
 NO_COOKIE = "This browser has no visitor's cookie; allow cookies for this page and reload it."
 TOO_MANY_UPLOADS = "Too many pictures are being sent in just now; add this one again in a moment."
+TOO_MANY_DRAFTS_OF_ALL = (
+    "More pictures wait to be sent than this program keeps for all its visitors; add this one again later."
+)
 LEFT = "The page was closed or reloaded while this was being written."
 
 
@@ -60,6 +63,12 @@ def code_of(error: Exception) -> str:
         if isinstance(error, kind):
             return code
     return "log" if isinstance(error, LogError) else "internal"
+
+
+def broken_off(error: BaseException | None) -> str:
+    """`code: sentence` for an answer that ended with the thread, or in no way that is known."""
+    kind = type(error).__name__ if error is not None else "without an error"
+    return f"internal: The program broke this answer off ({kind}). What had come is kept; press Retry when it is back."
 
 
 def split_reason(reason: str) -> tuple[str, str]:
@@ -92,7 +101,8 @@ def sentence(error: Exception, *, alone: bool = False) -> str:
     if isinstance(error, WorkerError | LogError):
         return _ended(error)
     return (
-        f"Something unexpected went wrong here ({type(error).__name__}); the program's log has the details."
+        f"The program met an error that it does not know ({type(error).__name__}). What you wrote is kept: "
+        "try it again; if it happens once more, the program's log says where."
     )
 
 
@@ -131,6 +141,31 @@ def worker_state(state: WorkerState) -> str:
 
 def too_many_bytes(limit: int) -> str:
     return f"This file is too large: pictures may have at most {limit / 1_000_000:.0f} MB."
+
+
+def too_slow(seconds: float) -> str:
+    return f"This picture took longer than {seconds:.0f} seconds to arrive; add a smaller one, or use a faster line."
+
+
+def too_many_drafts(num_pictures: int, num_bytes: int) -> str:
+    return (
+        f"At most {num_pictures} pictures, or {num_bytes / 1_000_000:.0f} MB, may wait to be sent; "
+        "send some of them, or add this one tomorrow."
+    )
+
+
+def too_many_answers(limit: int, of_address: bool) -> str:
+    whose = "for your network" if of_address else "for you"
+    return f"At most {limit} answers are written {whose} at the same time; wait for one, or stop one, and send again."
+
+
+def too_many_uploads(limit: int, of_address: bool) -> str:
+    whose = "from your network" if of_address else "from you"
+    return f"At most {limit} pictures are taken {whose} at the same time; add this one again in a moment."
+
+
+def too_many_logins(seconds: int) -> str:
+    return f"Too many wrong passwords; the next try is possible in {seconds} {'second' if seconds == 1 else 'seconds'}."
 
 
 def left_out(num_turns: int) -> str:

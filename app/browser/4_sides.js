@@ -38,7 +38,9 @@
       else $(".open", chat).removeAttribute("aria-current");
     }
   }
-  const ask = () => loop.say("list", { search: $("#search").value });
+  const PAGE = 50; // as many as the program tells unasked
+  let wanted = PAGE; // how many conversations the list shows at most
+  const ask = () => loop.say("list", { search: $("#search").value, shown: wanted });
 
   loop.does("side", () => side($(".room").dataset.side === "open" ? "closed" : "open"));
   loop.does("veil", () => { closeIfNarrow(); drawer(false); });
@@ -77,11 +79,18 @@
     loop.say("delete", { conversation: doomed });
     if (doomed === loop.conversation) loop.open(null, "replaceState");
   });
+  loop.does("more", (element) => { element.disabled = true; wanted += PAGE; ask(); });
   loop.on("list", (feed) => {
-    if (feed.search !== $("#search").value) return ask();
+    if (feed.search !== $("#search").value || (feed.more && feed.shown < wanted)) return ask();
     if ($("#chats [data-renaming]")) return;
+    const before = $$("#chats .chat").length;
+    const focused = held($("#chats")) && document.activeElement;
+    const id = focused && focused.closest(".chat")?.dataset.conversation;
     $("#chats").innerHTML = feed.html;
     mark();
+    // The keyboard stays on its line, and after Show more goes to the first line that it brought.
+    if (id) $(`#chats .chat[data-conversation="${id}"] [data-do="${focused.dataset.do}"]`)?.focus({ preventScroll: true });
+    else if (focused) $$("#chats .chat .open")[before]?.focus({ preventScroll: true });
   });
   document.addEventListener("loop:changed", () => loop.begun && mark());
 
@@ -157,6 +166,8 @@
     $("#state").dataset.tone = feed.tone;
     $("#restart").hidden = !feed.can_restart;
     $("#about").textContent = feed.about;
+    $("#account").hidden = !feed.user;
+    $("#account .who").textContent = feed.user;
     const select = $('#choices [name="model"]');
     const names = ["", ...feed.models];
     if ($$("option", select).map((each) => each.value).join("\n") !== names.join("\n")) {
@@ -188,7 +199,7 @@
     $("#choices").addEventListener("input", told);
     $("#choices").addEventListener("submit", (event) => event.preventDefault());
     let soon;
-    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 200); });
+    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 200); wanted = PAGE; });
     ask();
   });
 })();

@@ -40,7 +40,7 @@ class ScriptedWorker:
         line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
         try:
             for event in line:
-                if isinstance(event, Exception):
+                if isinstance(event, BaseException):
                     raise event
                 yield event
         finally:

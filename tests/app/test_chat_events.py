@@ -278,3 +278,49 @@ def test_only_an_admin_starts_a_failed_worker_again(
 def test_a_worker_that_runs_elsewhere_is_not_started_from_here(events: ChatEvents) -> None:
     assert "notice" in events.answered(events.restart, ANN, {})
     assert events.answered(events.status, ANN, {})["status"]["can_restart"] is False
+
+
+def test_the_list_comes_in_pages_also_what_was_searched_for(
+    events: ChatEvents, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.chat_events.CONVERSATIONS_A_PAGE", 3)
+    for number in range(8):
+        store.add_question(ANN, store.create(ANN).id, f"{'zebra' if number % 2 else 'okapi'} number {number}")
+
+    def listed(**data: Any) -> tuple[int, bool]:
+        told = events.answered(events.list, ANN, data)["list"]
+        assert told["more"] == ("Show more" in told["html"])
+        return told["html"].count('data-do="open"'), told["more"]
+
+    assert listed() == (3, True)
+    assert [listed(shown=count) for count in (6, 8, 9, 2, -5, 10**9)] == [
+        (6, True), (8, False), (8, False), (3, True), (3, True), (8, False),
+    ]  # fmt: skip
+    assert listed(search="zebra") == (3, True) and listed(search="zebra", shown=6) == (4, False)
+    assert "notice" in events.answered(events.list, ANN, {"shown": "many"})
+
+
+def test_more_answers_at_once_than_one_may_have_are_refused_with_the_limit_and_the_key(
+    events: ChatEvents, store: ConversationStore
+) -> None:
+    def asking(number: int, owner: str = BOB, address: str | None = "10.0.0.1") -> Any:
+        data = {"kind": "ask", "key": f"k{number}", "text": "What is it?", "pictures": []}
+        return events.streamed(owner, data, address)
+
+    running = [asking(number) for number in range(4)]
+    assert all("thread" in next(each) for each in running)
+    (refused,) = asking(4)
+    assert refused["notice"]["key"] == "k4" and "At most 4 answers" in refused["notice"]["words"]
+    assert len(store.recent(BOB)) == 4  # nothing of the fifth is logged
+    running[0].close()
+    running[0] = asking(5)
+    assert "thread" in next(running[0])
+    others = [asking(number, f"visitor:{number}") for number in range(13)]
+    told = [next(each) for each in others]
+    assert "for your network" in told[-1]["notice"]["words"] and "thread" in told[-2]
+    assert "thread" in next(asking(6, ANN))
+
+
+def test_the_status_names_who_signed_in(events: ChatEvents) -> None:
+    names = [events.answered(events.status, owner, {})["status"]["user"] for owner in (ANN, BOB)]
+    assert names == ["ann", ""]

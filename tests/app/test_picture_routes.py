@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from app.chat_tab import EXAMPLES
+from app.drafts import DraftLimits, Drafts
 from app.picture_routes import PictureRoutes, TicketRefused, Tickets
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
@@ -121,7 +122,7 @@ def test_more_pictures_at_once_than_can_be_taken_are_put_off(
     store: ConversationStore, tickets: Tickets
 ) -> None:
     """The rest of the page keeps its threads: pictures wait for decoders of their own."""
-    routes = PictureRoutes(store, tickets, lambda request: ANN, EXAMPLES)
+    routes = PictureRoutes(store, tickets, lambda request: f"user:{request.headers['x-number']}", EXAMPLES)
     free = threading.Event()
     real = store.images.add
 
@@ -130,11 +131,18 @@ def test_more_pictures_at_once_than_can_be_taken_are_put_off(
         return real(data)
 
     async def send_all() -> list[int]:
-        sent = httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=routes.routes())), base_url="http://t")
+        sent = httpx.AsyncClient(
+            transport=httpx.ASGITransport(Starlette(routes=routes.routes())), base_url="http://t"
+        )
         async with sent as client:
-            waiting = [asyncio.create_task(client.post("/pictures", content=png((9, 9)))) for _ in range(16)]
-            await asyncio.sleep(0.3)
-            late = await client.post("/pictures", content=png((9, 9)))
+
+            def post(number: int):
+                return client.post("/pictures", content=png((9, 9)), headers={"x-number": str(number // 4)})
+
+            waiting = [asyncio.create_task(post(number)) for number in range(16)]
+            while routes._decoders.borrowed_tokens < 4 or routes._num_taken < 16:
+                await asyncio.sleep(0.01)
+            late = await post(99)
             assert "again in a moment" in late.json()["error"]
             assert routes._decoders.borrowed_tokens == 4
             free.set()
@@ -143,3 +151,73 @@ def test_more_pictures_at_once_than_can_be_taken_are_put_off(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store.images, "add", slow)
         assert asyncio.run(send_all()) == [429, *[200] * 16]
+
+
+def test_one_sender_takes_four_of_the_places_and_leaves_the_rest_to_others(
+    store: ConversationStore, tickets: Tickets
+) -> None:
+    routes = PictureRoutes(store, tickets, lambda request: request.headers["x-owner"], EXAMPLES)
+
+    async def send_all() -> tuple[list[int], int, str]:
+        held = asyncio.Event()
+
+        async def slowly():
+            yield png((9, 9))
+            await held.wait()
+
+        def post(owner: str, content):
+            return client.post("/pictures", content=content, headers={"x-owner": owner})
+
+        transport = httpx.ASGITransport(Starlette(routes=routes.routes()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            waiting = [asyncio.create_task(post(ANN, slowly())) for _ in range(4)]
+            while routes._num_taken < 4:
+                await asyncio.sleep(0.01)
+            fifth = await post(ANN, png((9, 9)))
+            other = await post(BOB, png((9, 9)))
+            held.set()
+            return (
+                [each.status_code for each in await asyncio.gather(*waiting)],
+                other.status_code,
+                fifth.json()["error"],
+            )
+
+    first, other, words = asyncio.run(send_all())
+    assert (first, other) == ([200] * 4, 200) and "At most 4 pictures" in words
+
+
+def test_a_picture_that_comes_too_slowly_gives_its_place_back(
+    store: ConversationStore, tickets: Tickets
+) -> None:
+    routes = PictureRoutes(store, tickets, lambda request: ANN, EXAMPLES, seconds_to_arrive=0.05)
+
+    async def send() -> httpx.Response:
+        async def never():
+            yield png((9, 9))
+            await asyncio.sleep(30)
+
+        transport = httpx.ASGITransport(Starlette(routes=routes.routes()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
+            return await client.post("/pictures", content=never())
+
+    answer = asyncio.run(send())
+    assert answer.status_code == 408 and "longer than" in answer.json()["error"]
+    assert routes._num_taken == 0
+
+
+def test_pictures_that_are_never_sent_are_taken_up_to_a_limit(
+    store: ConversationStore, tickets: Tickets
+) -> None:
+    drafts = Drafts(store.images.is_draft, DraftLimits(pictures=3))
+    routes = PictureRoutes(
+        store, tickets, lambda request: request.headers["x-owner"], EXAMPLES, drafts=drafts
+    )
+    client = TestClient(Starlette(routes=routes.routes()))
+    told = [post(client, png((9, 9 + number))) for number in range(4)]
+    assert [each.status_code for each in told] == [200, 200, 200, 429]
+    assert "At most 3 pictures" in told[-1].json()["error"] and told[-1].json()["error"].endswith(".")
+    assert len(store.images.drafts()) == 3
+    assert post(client, png((9, 9)), BOB).status_code == 200
+    first = told[1].json()
+    store.add_question(ANN, store.create(ANN).id, "?", [tickets.read(ANN, first["ticket"])])
+    assert post(client, png((50, 50))).status_code == 200

@@ -47,3 +47,9 @@ def test_conversations_stand_under_their_day_and_titles_are_escaped() -> None:
 def test_an_empty_list_says_why() -> None:
     assert "will appear here" in sidebar_html([], now=NOW)
     assert "Nothing found for “&lt;i&gt;”" in sidebar_html([], now=NOW, searched="<i>")
+
+
+def test_a_button_for_more_stands_below_the_last_one_where_there_are_more() -> None:
+    one = [ConversationSummary("a1", "first", NOW)]
+    assert sidebar_html(one, now=NOW, more=True).endswith('data-do="more">Show more</button>')
+    assert "Show more" not in sidebar_html(one, now=NOW)

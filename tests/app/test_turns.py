@@ -157,6 +157,18 @@ def test_a_fault_that_nobody_foresaw_is_told_and_logged_too(turns: Turns, store,
     answer = store.load(ANN, last.conversation_id).shown[-1]
     assert (answer.text, answer.answer.finish_reason) == ("Begun", "failed")
     assert answer.answer.error.startswith("internal: ") and "ZeroDivisionError" in caplog.text
+    assert "(ZeroDivisionError)" in answer.answer.error and "try it again" in answer.answer.error
+
+
+def test_an_answer_that_is_broken_off_with_the_program_says_so(turns: Turns, store, worker) -> None:
+    worker.lines = [(Piece("Begun"), SystemExit("bye"))]  # type: ignore[list-item]
+    updates = turns.run(ANN, ask(), Choices())
+    conversation = next(updates).conversation_id
+    with pytest.raises(SystemExit):
+        list(updates)
+    answer = store.load(ANN, conversation).shown[-1]
+    assert (answer.text, answer.answer.finish_reason) == ("Begun", "failed")
+    assert "(SystemExit)" in answer.answer.error and "Retry" in answer.answer.error
 
 
 def test_a_stream_without_an_end_is_no_whole_answer(turns: Turns, store, worker) -> None:
@@ -361,7 +373,9 @@ def test_nobody_elses_answer_can_be_stopped(turns: Turns, worker) -> None:
 
 def test_an_answer_asked_before_the_worker_was_there_is_logged_with_its_model(store, worker) -> None:
     said = [WorkerStatus("starting", waits=True), WorkerStatus("starting", waits=True), READY]
-    turns = Turns(store, worker, lambda: said.pop(0) if len(said) > 1 else said[0], seconds_between_updates=0.0)
+    turns = Turns(
+        store, worker, lambda: said.pop(0) if len(said) > 1 else said[0], seconds_between_updates=0.0
+    )
     last = run(turns, ask())[-1]
     details = store.turn(ANN, last.answer_id).answer
     assert (details.model, details.template) == ("scripted", "llava_v0")
