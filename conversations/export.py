@@ -52,7 +52,7 @@ def export(
     on_progress: OnProgress | None = None,
 ) -> Manifest:
     """Write a data set to `folder`, which is not there yet or is empty. The conversations come from the log with
-    the selection's filters (`ConversationStore.logged`). An item
+    the selection's filters (`store.reader.conversations`). An item
     whose picture's file is gone is left out and counted. Raises FolderTaken, UnwritableFolder, DiskFull."""
     options = options or Options()
     tally = Tally()

@@ -17,12 +17,14 @@ from sqlalchemy import delete, select
 
 from conversations import answers, pictures, upkeep
 from conversations import search as searching
+from conversations.curation import Curation
 from conversations.database import Database
 from conversations.errors import InvalidText, NotFound, UnwritableFolder
 from conversations.feedback import Feedback
 from conversations.history import History
 from conversations.image_store import ImageStore
 from conversations.indexing import index, index_title
+from conversations.log_reader import LogReader
 from conversations.log_text import checked_text, checked_title, title_of
 from conversations.lookup import check_parent, conversation_row, sent_before, turn_row
 from conversations.messages import ImageRef
@@ -49,6 +51,8 @@ class ConversationStore:
         self.images = images
         self.history = History(database)
         self.feedback = Feedback(database)
+        self.curation = Curation(database, images)
+        self.reader = LogReader(database)
 
     @classmethod
     def open(cls, database_url: str, image_folder: Path) -> ConversationStore:

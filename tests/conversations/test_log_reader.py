@@ -1,0 +1,143 @@
+"""What the log holds is what an export gets: every branch, what people made of it, in the order it was begun."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conversations.examples import LoggedConversation
+from conversations.export import export
+from conversations.filters import Filters
+from conversations.formats import FORMATS
+from conversations.manifest import Manifest
+from conversations.selection import Selection
+from conversations.store import ConversationStore
+from conversations.template import TEMPLATES
+from conversations.turns import Turn
+from tests.conversations.small_log import OUTCOME, SETTINGS, answered, asked, png
+
+
+def read(store: ConversationStore, **filters: object) -> list[LoggedConversation]:
+    return list(store.reader.conversations(Filters(**filters)))  # type: ignore[arg-type]
+
+
+def answered_with(store: ConversationStore, question: Turn, text: str, **settings: object) -> Turn:
+    answer = store.start_answer("ann", question.id, replace(SETTINGS, **settings))  # type: ignore[arg-type]
+    return store.finish_answer(answer.id, replace(OUTCOME, text=text))
+
+
+def test_turns_come_with_their_pictures_their_versions_and_their_ends(store: ConversationStore) -> None:
+    conversation = store.create("ann")
+    images = [store.images.add(png("red")), store.images.add(png("blue"))]
+    question = store.add_question("ann", conversation.id, "What is it?", images)
+    first = answered(store, question, "A cat.")
+    second = answered(store, question, "A dog, mail me at ann@example.org.")
+    (logged,) = read(store)
+    assert logged.id == conversation.id
+    asked_, one, two = logged.turns
+    assert asked_.images == tuple(image.sha256 for image in images)
+    assert (one.id, two.id) == (first.id, second.id)
+    assert (one.is_shown, two.is_shown) == (False, True)
+    assert (one.finish_reason, one.system_prompt) == ("stop", "Be brief.")
+    assert (one.masked_text, two.masked_text) == (None, "A dog, mail me at [email].")
+
+
+def test_ratings_corrections_and_decisions_come_along(store: ConversationStore) -> None:
+    answer = answered(store, asked(store), "Wrong.")
+    store.feedback.rate("ann", answer.id, "down")
+    store.feedback.correct("ann", answer.id, "Right, call 030 1234567.")
+    turn = read(store)[0].turns[1]
+    assert (turn.rating, turn.correction) == ("down", "Right, call 030 1234567.")
+    assert turn.masked_correction == "Right, call [phone]."
+    assert turn.review_state == "pending"
+
+
+def test_a_template_s_own_system_text_is_none(store: ConversationStore) -> None:
+    own = TEMPLATES["llava_v0"].system
+    answered_with(store, asked(store), "A", system_prompt=own, template="llava_v0")
+    answered_with(store, asked(store), "A", system_prompt=own, template="vicuna_v1")
+    answered_with(store, asked(store), "A", system_prompt="")
+    assert [logged.turns[1].system_prompt for logged in read(store)] == ["", own, ""]
+
+
+def test_conversations_come_in_the_order_in_which_they_were_begun(store: ConversationStore) -> None:
+    ids = [answered(store, asked(store)).conversation_id for _ in range(5)]
+    bobs = asked(store, owner="bob").conversation_id
+    store.create("ann")
+    assert [logged.id for logged in read(store, owner="ann")] == ids
+    assert [logged.id for logged in read(store)] == [*ids, bobs]
+
+
+def test_filters_say_which_answers_are_meant(store: ConversationStore) -> None:
+    question = asked(store)
+    answered_with(store, question, "one", model="old")
+    answered_with(store, question, "two", model="new")
+    answered_with(store, asked(store), "three", model="old")
+    (logged,) = read(store, model="new")
+    assert [turn.is_meant for turn in logged.turns[1:]] == [False, True]
+    assert len(read(store, model="old")) == 2
+    assert read(store, model="none of them") == []
+
+
+def test_the_texts_of_private_conversations_are_not_even_read(store: ConversationStore) -> None:
+    private = answered(store, asked(store))
+    store.history.set_private("ann", private.conversation_id, True)
+    answered(store, asked(store))
+    found = read(store)
+    assert [(logged.is_private, len(logged.turns)) for logged in found] == [(True, 0), (False, 2)]
+    assert [logged.is_private for logged in read(store, owner="ann")] == [True, False]
+    assert [logged.is_private for logged in read(store, finish_reason="stop")] == [False]
+
+
+def test_a_wrong_answer_becomes_a_corrected_example(store: ConversationStore, tmp_path: Path) -> None:
+    conversation = store.create("ann")
+    image = store.images.add(png())
+    question = store.add_question("ann", conversation.id, "What is it?", [image])
+    answer = answered_with(store, question, "A cat.", system_prompt="")
+    store.feedback.correct("ann", answer.id, "A dog.")
+    manifest = export(
+        store.reader.conversations(Filters()), store.images, tmp_path / "out", FORMATS["llava"], Selection()
+    )
+    text = (tmp_path / "out" / "train.json").read_text(encoding="utf-8")
+    assert '{"from": "gpt", "value": "A dog."}' in text
+    assert "A cat." not in text
+    assert manifest.counts["rows"]["train"] == 1
+    assert store.turn("ann", answer.id).text == "A cat."
+
+
+def test_a_stored_export_is_made_again_with_the_same_bytes(store: ConversationStore, tmp_path: Path) -> None:
+    for number in range(6):
+        conversation = store.create("ann")
+        image = store.images.add(png(("red", "blue", "green")[number % 3]))
+        question = store.add_question("ann", conversation.id, f"What is {number}?", [image])
+        answered_with(store, question, "A thing.", system_prompt="")
+    selection = Selection(Filters(has_picture=True), test=0.4, seed=2)
+
+    def run(selection: Selection, name: str) -> None:
+        conversations = store.reader.conversations(selection.filters)
+        export(conversations, store.images, tmp_path / name, FORMATS["llava"], selection)
+
+    run(selection, "one")
+    stored = Manifest.from_json((tmp_path / "one" / "manifest.json").read_text(encoding="utf-8"))
+    run(stored.selection, "two")
+    for path in (tmp_path / "one").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+@pytest.mark.parametrize("number", [0, 1, 2500])
+def test_more_conversations_than_are_read_at_a_time(store: ConversationStore, number: int) -> None:
+    from datetime import UTC, datetime
+
+    from sqlalchemy import insert
+
+    from conversations.tables import ConversationRow
+
+    now = datetime(2026, 5, 1, tzinfo=UTC)  # one time for all, so that the id has to decide
+    row = {"owner": "ann", "title": "t", "system_prompt": "", "created_at": now, "updated_at": now}
+    with store.reader._database.writing() as session:
+        if number:
+            session.execute(insert(ConversationRow), [row | {"id": f"{n:032x}"} for n in range(number)])
+    assert [logged.id for logged in read(store)] == [f"{n:032x}" for n in range(number)]
