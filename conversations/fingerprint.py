@@ -9,6 +9,7 @@ counts only from 2 levels on, so that the noise of a flat ground says nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from PIL import Image
 
@@ -32,7 +33,7 @@ def fingerprint(image: Image.Image) -> str:
     bits = 0
     for row in range(HASH_SIDE):
         cells = grey[row * (HASH_SIDE + 1) : (row + 1) * (HASH_SIDE + 1)]
-        for left, right in zip(cells, cells[1:], strict=False):
+        for left, right in pairwise(cells):
             bits = bits << 1 | (left >= right + MIN_STEP)
     colours = small.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX).tobytes()
     return f"{bits:0{_NUM_HASH_DIGITS}x}{colours.hex()}"

@@ -108,7 +108,7 @@ def item(session: Session, turn_id: int, owner: str | None) -> Item:
 def items(session: Session, turn_ids: Sequence[int], words: str = "") -> list[Item]:
     """These answers, in this order, without those that are gone."""
     rows = {row.turn_id: row for row in session.execute(_whole(turn_ids))}
-    tags = _tags(session, turn_ids)
+    tags = tags_on(session, turn_ids)
     conversation_tags = tags_of(session, [row.conversation_id for row in rows.values()])
     ways = _ways(session, [row.question_id for row in rows.values()])
     pictures = _pictures(session, {turn_id for way in ways.values() for turn_id in way})
@@ -186,7 +186,8 @@ def _item(row: Any, *, phrases: Sequence[Sequence[str]], **beside: Any) -> Item:
     )
 
 
-def _tags(session: Session, turn_ids: Sequence[int]) -> defaultdict[int, tuple[str, ...]]:
+def tags_on(session: Session, turn_ids: Sequence[int]) -> defaultdict[int, tuple[str, ...]]:
+    """Of each answer, in alphabetical order; none of those that have none."""
     query = select(AnswerTagRow.turn_id, AnswerTagRow.tag).where(AnswerTagRow.turn_id.in_(turn_ids))
     tags: defaultdict[int, tuple[str, ...]] = defaultdict(tuple)
     for turn_id, tag in session.execute(query.order_by(AnswerTagRow.tag)):
@@ -205,7 +206,7 @@ def _ways(session: Session, question_ids: Sequence[int]) -> dict[int, list[int]]
             .join(answered, answered.id == asked.parent_id)
             .where(asked.id.in_(set(tops.values())))
         )
-        above = {turn_id: parent_id for turn_id, parent_id in session.execute(query)}
+        above = dict(session.execute(query).tuples().all())
         tops = {key: above[top] for key, top in tops.items() if above.get(top) is not None}
         for key, top in tops.items():
             ways[key].insert(0, top)

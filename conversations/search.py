@@ -142,7 +142,7 @@ def _highlighted(
     ids = [summary.hit_turn_id for summary in found.values()]
     # Only so much of a text is read as a hit is looked for in; the rest of a very long one stays where it is.
     query = select(TurnRow.id, func.substr(TurnRow.text, 1, 20_000)).where(TurnRow.id.in_(ids))
-    texts = {turn_id: text for turn_id, text in session.execute(query)}
+    texts = dict(session.execute(query).tuples().all())
     return {
         key: replace(
             summary,

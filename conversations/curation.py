@@ -1,0 +1,285 @@
+"""What a reviewer does to answers, one or a whole filtered set, and how it is taken back.
+
+Large sets are changed in batches, each in a transaction of its own, so that nobody who chats waits for long. All
+batches are one action, which is taken back as one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from conversations import feedback, review
+from conversations.actions import Action, action_of, add_items, record, trail
+from conversations.database import Database
+from conversations.duplicates import DuplicateGroup, groups
+from conversations.errors import NotFound
+from conversations.filters import Filters, ReviewState
+from conversations.history import checked_tags
+from conversations.image_store import ImageStore
+from conversations.reasons import bits_of
+from conversations.review import MAX_COUNT, Count, Item, Place
+from conversations.shelf import conditions, newest_first
+from conversations.tables import ActionItemRow, ActionRow, AnswerRow, AnswerTagRow, TurnRow
+from conversations.turns import Rating
+
+BATCH = 2000
+"""Answers changed in one transaction."""
+
+
+class Curation:
+    """The store's calls for it. `actor` is who does it, for the trail. Whether they may is the caller's to know: with
+    an `owner` (here, or in the filters) only that person's answers are seen and changed, else everybody's, without
+    the private ones."""
+
+    def __init__(self, database: Database, images: ImageStore) -> None:
+        self._database = database
+        self._images = images
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def page(self, filters: Filters, after: Place | None = None, limit: int = 50) -> list[Item]:
+        """The next answers that are meant below `after` (None: from the top), newest first, at most 200."""
+        with self._database.reading() as session:
+            return review.page(session, filters, after, limit)
+
+    def count(self, filters: Filters, cap: int = MAX_COUNT) -> Count:
+        with self._database.reading() as session:
+            return review.count(session, filters, cap)
+
+    def item(self, turn_id: int, *, owner: str | None = None) -> Item:
+        """Raises NotFound."""
+        with self._database.reading() as session:
+            return review.item(session, turn_id, owner)
+
+    def models(self) -> list[str]:
+        """Every model that has answered, for the filter. One look into the index a model."""
+        with self._database.reading() as session:
+            models: list[str] = []
+            query = select(AnswerRow.model).order_by(AnswerRow.model).limit(1)
+            while (
+                found := session.scalar(query.where(AnswerRow.model > models[-1]) if models else query)
+            ) is not None:
+                models.append(found)
+            return models
+
+    def tags(self) -> list[str]:
+        """Every tag on an answer."""
+        with self._database.reading() as session:
+            return list(session.scalars(select(AnswerTagRow.tag).distinct().order_by(AnswerTagRow.tag)))
+
+    def trail(
+        self, *, turn_id: int | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Action]:
+        """Who did what and when, newest first; of one answer, if it is named."""
+        with self._database.reading() as session:
+            return trail(session, turn_id=turn_id, before=before, limit=limit)
+
+    # -- one answer ------------------------------------------------------------------------------------------
+
+    def set_state(self, actor: str, turn_id: int, state: ReviewState, *, owner: str | None = None) -> Action:
+        """Approve, reject, or leave open again. Raises NotFound."""
+        return self._one(actor, turn_id, owner, "state", _checked_state(state))
+
+    def tag(self, actor: str, turn_id: int, tags: Iterable[str], *, owner: str | None = None) -> Action:
+        """These tags and no others. Raises NotFound, InvalidText."""
+        return self._one(actor, turn_id, owner, "tags", list(checked_tags(tags)))
+
+    def correct(self, actor: str, turn_id: int, text: str | None, *, owner: str | None = None) -> Action:
+        """Raises NotFound, InvalidText."""
+        with self._database.writing() as session:
+            row = _row(session, turn_id, owner)
+            feedback.correct(session, actor, row, text)
+            return _last_of(session, actor, "correct")
+
+    def rate(
+        self,
+        actor: str,
+        turn_id: int,
+        rating: Rating | None,
+        *,
+        reasons: Iterable[str] = (),
+        note: str = "",
+        owner: str | None = None,
+    ) -> Action:
+        """Raises NotFound, ValueError, InvalidText."""
+        with self._database.writing() as session:
+            feedback.rate(session, actor, _row(session, turn_id, owner), rating, reasons, note)
+            return _last_of(session, actor, "rate")
+
+    # -- many answers ----------------------------------------------------------------------------------------
+
+    def set_states(self, actor: str, filters: Filters, state: ReviewState) -> Action:
+        """All that are meant."""
+        return self._many(actor, filters, "state", _checked_state(state))
+
+    def add_tag(self, actor: str, filters: Filters, tag: str) -> Action:
+        """Raises InvalidText."""
+        return self._many(actor, filters, "tag", checked_tags([tag])[0])
+
+    def remove_tag(self, actor: str, filters: Filters, tag: str) -> Action:
+        return self._many(actor, filters, "untag", checked_tags([tag])[0])
+
+    def keep_one(
+        self, actor: str, turn_ids: Sequence[int], kept_id: int, *, owner: str | None = None
+    ) -> Action:
+        """Of near-duplicates reject all but one. Raises NotFound, also if the one to keep is not among them."""
+        if kept_id not in turn_ids:
+            raise NotFound(f"The answer {kept_id!r} is not among those of which one is to be kept.")
+        with self._database.writing() as session:
+            rows = [_row(session, turn_id, owner) for turn_id in dict.fromkeys(turn_ids)]
+            others = [row.id for row in rows if row.id != kept_id]
+            action = record(session, actor, "keep_one", "rejected", {"kept": kept_id})
+            add_items(session, action, _change(session, others, "state", "rejected"))
+            return action_of(action)
+
+    def duplicates(self, filters: Filters, limit: int = 50) -> list[DuplicateGroup]:
+        """Answers with the same or a close picture and a close question, most numerous groups first."""
+        with self._database.reading() as session:
+            return groups(session, self._images, filters, limit)
+
+    def undo(self, actor: str, action_id: int) -> Action:
+        """Take an action back where nothing else was decided since; the number of answers that got back what they
+        had is the `num_answers` of the action returned. Raises NotFound, also if it was taken back before."""
+        with self._database.writing() as session:
+            row = session.get(ActionRow, action_id)
+            if row is None or row.undone_at is not None or row.kind not in _UNDONE:
+                raise NotFound(
+                    f"The action {action_id!r} cannot be taken back; it was before, or it is not there."
+                )
+            kind = row.kind
+            undoing_id = record(session, actor, "undo", action_id, {"kind": kind}).id
+        after = 0
+        while True:
+            with self._database.writing() as session:
+                query = (
+                    select(ActionItemRow)
+                    .where(ActionItemRow.action_id == action_id, ActionItemRow.turn_id > after)
+                    .order_by(ActionItemRow.turn_id)
+                    .limit(BATCH)
+                )
+                batch = session.scalars(query).all()
+                undoing = session.get_one(ActionRow, undoing_id)
+                if not batch:  # only now, so that an undo that was cut off can be asked for again
+                    session.get_one(ActionRow, action_id).undone_at = datetime.now(UTC)
+                    return action_of(undoing)
+                after = batch[-1].turn_id
+                add_items(session, undoing, _restored(session, kind, batch))
+
+    # -- how -------------------------------------------------------------------------------------------------
+
+    def _one(self, actor: str, turn_id: int, owner: str | None, kind: str, value: Any) -> Action:
+        with self._database.writing() as session:
+            row = _row(session, turn_id, owner)
+            action = record(session, actor, kind, value, {"conversation": row.conversation_id})
+            add_items(session, action, _change(session, [row.id], kind, value))
+            return action_of(action)
+
+    def _many(self, actor: str, filters: Filters, kind: str, value: Any) -> Action:
+        with self._database.writing() as session:
+            action_id = record(session, actor, kind, value, {"filters": filters.to_json()}).id
+        place: Place | None = None
+        while True:
+            with self._database.writing() as session:
+                query = select(AnswerRow.answered_at, AnswerRow.turn_id).where(conditions(session, filters))
+                query = query.where(AnswerRow.finish_reason != "running")
+                if place is not None:
+                    query = query.where(tuple_(AnswerRow.answered_at, AnswerRow.turn_id) < tuple_(*place))
+                batch = session.execute(newest_first(query, filters).limit(BATCH)).all()
+                action = session.get_one(ActionRow, action_id)
+                if not batch:
+                    return action_of(action)
+                place = Place(*batch[-1])
+                add_items(session, action, _change(session, [turn_id for _, turn_id in batch], kind, value))
+
+
+_UNDONE = ("state", "tags", "tag", "untag", "keep_one", "rate", "correct")
+
+
+def _checked_state(state: str) -> str:
+    if state not in get_args(ReviewState):
+        raise ValueError(f"an answer is {', '.join(get_args(ReviewState))}, not {state!r}")
+    return state
+
+
+def _row(session: Session, turn_id: int, owner: str | None) -> TurnRow:
+    return session.get_one(TurnRow, review.item(session, turn_id, owner).id)
+
+
+def _last_of(session: Session, actor: str, kind: str) -> Action:
+    query = (
+        select(ActionRow)
+        .where(ActionRow.actor == actor, ActionRow.kind == kind)
+        .order_by(ActionRow.id.desc())
+    )
+    return action_of(session.scalars(query.limit(1)).one())
+
+
+def _change(
+    session: Session, turn_ids: Sequence[int], kind: str, value: Any
+) -> Iterator[tuple[int, Any, Any]]:
+    """Set it, and give (turn id, before, after) of those where that changed something."""
+    if kind == "state":
+        query = select(AnswerRow.turn_id, AnswerRow.state).where(AnswerRow.turn_id.in_(turn_ids))
+        befores: Mapping[int, Any] = dict(session.execute(query).tuples().all())
+        changed = [turn_id for turn_id, before in befores.items() if before != value]
+        session.execute(update(AnswerRow).where(AnswerRow.turn_id.in_(changed)).values(state=value))
+        afters: Mapping[int, Any] = dict.fromkeys(changed, value)
+    else:
+        befores = review.tags_on(session, turn_ids)
+        afters = {turn_id: _tags_after(befores[turn_id], kind, value) for turn_id in turn_ids}
+        _set_tags(session, {key: after for key, after in afters.items() if after != befores[key]})
+    for turn_id, after in afters.items():
+        if befores[turn_id] != after:
+            yield turn_id, befores[turn_id], after
+
+
+def _tags_after(before: Sequence[str], kind: str, value: Any) -> tuple[str, ...]:
+    if kind == "tags":
+        return tuple(value)
+    if kind == "tag":
+        return tuple(sorted({*before, value}))
+    return tuple(tag for tag in before if tag != value)
+
+
+def _set_tags(session: Session, tags: Mapping[int, Sequence[str]]) -> None:
+    session.execute(delete(AnswerTagRow).where(AnswerTagRow.turn_id.in_(tags)))
+    rows = [{"turn_id": turn_id, "tag": tag} for turn_id, some in tags.items() for tag in some]
+    if rows:
+        session.execute(AnswerTagRow.__table__.insert(), rows)
+
+
+def _restored(session: Session, kind: str, batch: Sequence[ActionItemRow]) -> Iterator[tuple[int, Any, Any]]:
+    """Give back what was before where there is still what the action set."""
+    rows = {
+        row.turn_id: row
+        for row in session.scalars(
+            select(AnswerRow).where(AnswerRow.turn_id.in_([item.turn_id for item in batch]))
+        )
+    }
+    tags = review.tags_on(session, list(rows))
+    for item in batch:
+        answer, before, after = rows[item.turn_id], json.loads(item.before), json.loads(item.after)
+        now: Any = {
+            "rate": feedback.rated(answer),
+            "correct": answer.correction,
+            "state": answer.state,
+            "keep_one": answer.state,
+        }.get(kind, list(tags[item.turn_id]))
+        if now != after:
+            continue
+        if kind in ("state", "keep_one"):
+            answer.state = before
+        elif kind == "rate":
+            answer.rating, answer.note = before["rating"], before["note"]
+            answer.reasons = bits_of(before["reasons"])
+        elif kind == "correct":
+            feedback.set_correction(session, session.get_one(TurnRow, item.turn_id), answer, before)
+        else:
+            _set_tags(session, {item.turn_id: before})
+        yield item.turn_id, now, before
