@@ -5,6 +5,10 @@ and the mask follows from the character offsets that the tokenizer reports: a to
 a trained character, so also when it straddles a border. Ids and mask are built together; nothing is ever
 searched for in the result.
 
+LLaMA's tokenizer puts a space in front of every stretch, also after a special token; checkpoints whose tokenizer config
+says `legacy: false` were trained without it there (transformers 4.37, models/llama/tokenization_llama.py), but with it
+after a picture, where the reference tokenises anew.
+
 Special tokens come from the template alone. Text is tokenised with `split_special_tokens`, so that `</s>` in
 a message is spelled out in pieces even where `plain_text` does not know the token.
 """
@@ -20,6 +24,11 @@ from conversations.template import ImageSegment, SpecialSegment, Template, TextS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+_LINE_BREAK = "\n"
+"""Put ahead of a text that must not get a space of its own, and taken off again: in LLaMA's vocabulary it is a byte,
+which is never part of a longer piece."""
 
 
 class MissingToken(ValueError):
@@ -82,6 +91,9 @@ class _Writer:
     loss_mask: list[bool] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     stretch: list[tuple[str, bool]] = field(default_factory=list)
+    joined: bool = (
+        False  # whether the next stretch goes on right after a special token, without a space of its own
+    )
 
     def add_text(self, text: str, trained: bool) -> None:
         self.stretch.append((text, trained))
@@ -95,12 +107,14 @@ class _Writer:
                 "template with --template, or add the token to the tokenizer."
             )
         self.add_ids([token_id], trained, shown=token)
+        self.joined = self.tokenizer.init_kwargs.get("legacy") is False
 
     def add_ids(self, ids: Sequence[int], trained: bool, shown: str) -> None:
         self.end_stretch()
         self.input_ids.extend(ids)
         self.loss_mask.extend([trained] * len(ids))
         self.shown.append(shown)
+        self.joined = False
 
     def end_stretch(self) -> None:
         """Tokenise the waiting text as a whole and mark the tokens that cover a trained character."""
@@ -109,15 +123,19 @@ class _Writer:
         self.stretch = []
         if not text:
             return
+        ahead = _LINE_BREAK if self.joined else ""
         encoded = self.tokenizer(
-            text,
+            ahead + text,
             add_special_tokens=False,
             split_special_tokens=True,
             return_offsets_mapping=True,
             return_attention_mask=False,
             verbose=False,
         )
-        self.input_ids.extend(encoded["input_ids"])
-        for start, end in encoded["offset_mapping"]:
+        for token_id, (first, last) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            start, end = first - len(ahead), last - len(ahead)
+            if start < 0:
+                continue
+            self.input_ids.append(token_id)
             # A token may cover no character (a tokenizer's own word mark): it goes with the one after it.
             self.loss_mask.append(any(trained_characters[start : max(end, start + 1)]))

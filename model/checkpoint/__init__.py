@@ -12,7 +12,9 @@ from ..checkpoint_errors import (
     NoRoom,
     UnsupportedCheckpoint,
 )
-from .folder import LoadedModel, load, save
+from .loaded_model import LoadedModel
+from .loading import load
+from .saving import save
 
 __all__ = [
     "CheckpointError",

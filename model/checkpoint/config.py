@@ -11,7 +11,6 @@ AutoConfig would read them silently as something else. Our own keys beside those
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from conversations.template import TEMPLATES, Template
 from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
 from ..pixels import CLIP_MEAN, CLIP_STD, PixelConfig, PixelConfigError
 from ..projector import PROJECTOR_TYPES
+from .json_file import read_object
 
 _DROPPED = frozenset(
     [
@@ -54,10 +54,7 @@ FOREIGN_FAULTS = (
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What config.json holds, once it is sure that it describes a LLaVA in the transformers layout.
-
-    Without the keys by which a config could have code or other files fetched, at every level of it.
-    """
+    """What config.json holds, without the keys by which it could have code or other files fetched, at every level."""
     path = folder / "config.json"
     if not folder.is_dir():
         raise CheckpointNotFound(f"There is no folder {folder}; give the path of a checkpoint folder.")
@@ -65,30 +62,20 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise CheckpointNotFound(
             f"{folder} has no config.json; give the folder that holds config.json and the weights."
         )
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also wrong UTF-8, and numbers of thousands of digits
-        raise CheckpointFormatError(f"{path} is not JSON ({error}); copy the checkpoint again.") from error
-    if not isinstance(values, dict):
-        raise CheckpointFormatError(
-            f"{path} must hold a JSON object, not {type(values).__name__}; copy it again."
-        )
-    if values.get("model_type") != "llava":
-        raise UnsupportedCheckpoint(
-            f"{path} says model_type {values.get('model_type')!r}; expected 'llava'. Choose another."
-        )
-    missing = [key for key in ("vision_config", "text_config") if not isinstance(values.get(key), dict)]
-    if missing:
-        raise UnsupportedCheckpoint(
-            f"{path} has no {' and no '.join(missing)}: this is the layout of LLaVA's own code. "
-            "Convert it to the transformers layout first."
-        )
+    return _without_orders(path, read_object(path))
+
+
+def is_transformers(path: Path, values: dict[str, Any]) -> bool:
+    """Whether this is the transformers layout of LLaVA, by its content. Raises UnsupportedCheckpoint for odd towers."""
+    parts = (values.get("vision_config"), values.get("text_config"))
+    if values.get("model_type") != "llava" or not all(isinstance(part, dict) for part in parts):
+        return False
     tower = values["vision_config"].get("model_type")
     if tower != "clip_vision_model":
         raise UnsupportedCheckpoint(
             f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
         )
-    return _without_orders(path, values)
+    return True
 
 
 def _without_orders(path: Path, values: dict[str, Any], where: str = "") -> dict[str, Any]:

@@ -28,6 +28,9 @@ HEAD_KEY = "lm_head.weight"
 COMPUTED_SUFFIXES = ("rotary_emb.inv_freq", "embeddings.position_ids")
 """Tables that old files carry and that are computed here: rounded in some files and zero in a delta, so never read."""
 
+IMAGE_NEWLINE = "model.image_newline"
+"""Between rows of LLaVA 1.6's tiles; nothing reads it where pictures are not cut into tiles."""
+
 OF_CLIP_BUT_NOT_OF_ITS_TOWER = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
 """The other half of CLIP. LLaVA's tower is its picture half alone."""
 
@@ -103,7 +106,12 @@ ORIGINAL_MLP = Layout(
 )
 ORIGINAL_LINEAR = Layout(
     "LLaVA's own, linear",
-    (*_TOWER_INSIDE, ("model.mm_projector.", PROJECTOR + "linear_1."), *_LLAMA),
+    (
+        *_TOWER_INSIDE,
+        ("model.mm_projector.weight", PROJECTOR + "linear_1.weight"),
+        ("model.mm_projector.bias", PROJECTOR + "linear_1.bias"),
+        *_LLAMA,
+    ),
 )
 """LLaVA's own code: full checkpoints, deltas, `mm_projector.bin`; v0 and v1 are linear, v1.5 has the MLP."""
 
@@ -122,18 +130,18 @@ CLIP = Layout(
 )
 """A picture tower by itself, as in openai/clip-vit-large-patch14-336."""
 
-LAYOUTS = (LLAVA_HF, TRANSFORMERS_5, ORIGINAL_MLP, ORIGINAL_LINEAR, LLAMA, CLIP)
+LAYOUTS = (LLAVA_HF, TRANSFORMERS_5, LLAMA, ORIGINAL_MLP, ORIGINAL_LINEAR, CLIP)
 
 
 def is_computed(key: str) -> bool:
-    """Whether a key on disk is a table that is computed and never read."""
-    return key.endswith(COMPUTED_SUFFIXES)
+    """Whether a key on disk is a table that is computed and never read, or a part that is never used."""
+    return key.endswith(COMPUTED_SUFFIXES) or key == IMAGE_NEWLINE
 
 
-def original_layout(keys: Iterable[str]) -> Layout:
-    """Which of LLaVA's own two layouts: the MLP has numbered layers. Without a projector it makes no difference."""
-    linear = any(key.endswith("mm_projector.weight") for key in keys)
-    return ORIGINAL_LINEAR if linear else ORIGINAL_MLP
+def layout_of(keys: Iterable[str]) -> Layout | None:
+    """The first layout that has a name for every one of these keys; None where none has."""
+    wanted = [key for key in keys if not is_computed(key)]
+    return next((layout for layout in LAYOUTS if all(map(layout.in_memory, wanted))), None)
 
 
 def without_adapter_prefix(keys: Iterable[str]) -> dict[str, str]:

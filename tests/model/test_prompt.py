@@ -186,11 +186,11 @@ def test_text_never_becomes_a_special_token(name: str, system: str, question: st
 
 @pytest.mark.parametrize("special", [True, False])
 def test_marks_of_a_vocabulary_that_the_rule_does_not_know_stay_text(special: bool) -> None:
-    from model.checkpoint.folder import _make_marks_special
+    from model.checkpoint.vocabulary import make_marks_special
 
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens([AddedToken("<|boundary|>", special=special, normalized=False)])
-    _make_marks_special(tokenizer)
+    make_marks_special(tokenizer)
     mark = tokenizer.convert_tokens_to_ids("<|boundary|>")
     prompt = render(
         TEMPLATES["llava_v0"], [user("a <|boundary|> b")], tokenizer, num_patches=1, image_token_id=IMAGE_ID

@@ -17,9 +17,7 @@ from model.checkpoint import (
     CheckpointError,
     CheckpointFormatError,
     CheckpointNotFound,
-    DeviceError,
     LoadedModel,
-    UnsupportedCheckpoint,
 )
 from model.pixels import PixelConfig, pixel_values
 from model.prompt import render
@@ -206,9 +204,10 @@ def test_a_missing_folder_and_missing_files_are_named(folder: Path) -> None:
     with pytest.raises(CheckpointNotFound, match=r"no folder .*nowhere"):
         checkpoint.load(folder / "nowhere")
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
-        (folder / name).unlink()
+        kept = (folder / name).rename(folder / "kept")
         with pytest.raises(CheckpointNotFound, match=name):
             checkpoint.load(folder)
+        kept.rename(folder / name)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
@@ -234,7 +233,7 @@ def test_weights_that_lack_a_tensor_or_have_another_shape_are_refused(folder: Pa
     with pytest.raises(CheckpointFormatError, match=r"linear_1\.weight"):
         checkpoint.load(folder)
     save_file(tensors | {name: torch.zeros(32, 31)}, path)
-    with pytest.raises(CheckpointFormatError, match="do not fit"):
+    with pytest.raises(CheckpointFormatError, match=r"linear_1\.weight is 32 x 31, expected 32 x 32"):
         checkpoint.load(folder)
 
 
@@ -243,13 +242,6 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(folder: Path) -
     tokenizer.add_tokens(["one", "more"])
     tokenizer.save_pretrained(folder)
     with pytest.raises(CheckpointFormatError, match=r"tokenizer\.json has \d+ tokens but"):
-        checkpoint.load(folder)
-
-
-def test_pickled_weights_are_never_opened(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(b"anything")
-    with pytest.raises(UnsupportedCheckpoint, match="pickled"):
         checkpoint.load(folder)
 
 
@@ -278,73 +270,3 @@ def test_an_option_that_cannot_be_had_is_named(written: Path, options: dict, nam
 def test_the_format_auto_loads(written: Path) -> None:
     loaded = checkpoint.load(written, dtype="auto", device="cpu")
     assert {weight.dtype for weight in loaded.model.parameters()} == {torch.float32}
-
-
-# a crash while saving
-
-
-def test_a_save_that_fails_while_writing_leaves_the_old_checkpoint(
-    folder: Path, written: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, tokenizer = tiny_llava(seed=1)
-
-    def full_disk(*_: object, **__: object) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(type(tokenizer), "save_pretrained", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        checkpoint.save(folder, model, tokenizer)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        path.name: path.read_bytes() for path in written.iterdir()
-    }
-    assert list(folder.parent.iterdir()) == [folder]
-
-
-def test_a_crash_at_any_rename_leaves_nothing_that_loads_wrongly(
-    folder: Path, written: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    model, tokenizer = tiny_llava(seed=1, template="vicuna_v1")
-    num_files = len(list(written.iterdir()))
-    replace = Path.replace
-    for num_moved in range(num_files):
-        left = [num_moved]
-
-        def crashing(self: Path, target: Path, left: list[int] = left) -> Path:
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            return replace(self, target)
-
-        broken = Path(shutil.copytree(written, tmp_path / f"after_{num_moved}"))
-        monkeypatch.setattr(Path, "replace", crashing)
-        with pytest.raises(KeyboardInterrupt):
-            checkpoint.save(broken, model, tokenizer)
-        monkeypatch.setattr(Path, "replace", replace)
-        with pytest.raises(CheckpointNotFound, match=r"no config\.json"):
-            checkpoint.load(broken)
-
-
-def test_saving_over_an_older_checkpoint_leaves_none_of_its_weights(folder: Path) -> None:
-    model, tokenizer = tiny_llava(seed=1)
-    (folder / "model-00001-of-00002.safetensors").write_bytes(b"old")
-    (folder / "model.safetensors.index.json").write_text("{}")
-    (folder / "added_tokens.json").write_text('{"<old>": 3}')
-    (folder / "README.md").write_text("The card stays.")
-    checkpoint.save(folder, model, tokenizer)
-    assert not list(folder.glob("model-*")) + list(folder.glob("*.index.json"))
-    assert not (folder / "added_tokens.json").exists()
-    assert (folder / "README.md").exists()
-    assert torch.equal(checkpoint.load(folder).model.lm_head.weight, model.lm_head.weight)
-
-
-def test_device_errors_are_checkpoint_errors() -> None:
-    assert issubclass(DeviceError, CheckpointError)
-
-
-@pytest.mark.parametrize("template", ["v9", None])
-def test_a_model_without_a_known_template_is_not_saved(tmp_path: Path, template: str | None) -> None:
-    model, tokenizer = tiny_llava()
-    model.config.template = template
-    with pytest.raises(CheckpointFormatError, match="template"):
-        checkpoint.save(tmp_path / "new", model, tokenizer)
-    assert not (tmp_path / "new").exists()

@@ -1,0 +1,127 @@
+"""Which tensor of the model is read from where, and what is added to it on the way.
+
+Every format ends up as one plan: a place for each name in memory, later files going before earlier ones; for a delta,
+the place of what it is added to; for an adapter, its low-rank update. The plan is then read file by file, so that of
+each set of files one is open, whatever the order of the tensors in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..checkpoint_errors import CheckpointFormatError
+from .key_names import EMBEDDING_KEY, HEAD_KEY, is_computed
+from .weights import Weights
+
+if TYPE_CHECKING:
+    from .lora import LoraUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One tensor on disk."""
+
+    weights: Weights
+    key: str
+
+    @property
+    def file(self) -> Path:
+        return self.weights.file_of(self.key)
+
+    def read(self) -> Tensor:
+        return self.weights.get(self.key)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Names are those in memory."""
+
+    places: dict[str, Place] = field(default_factory=dict)
+    bases: dict[str, Place] = field(default_factory=dict)  # what a delta is added to
+    updates: dict[str, LoraUpdate] = field(default_factory=dict)
+    num_rows: int | None = None  # of the vocabulary, where more than on disk
+
+    def take(self, weights: Weights, name_of: Callable[[str], str | None]) -> frozenset[str]:
+        """Read these weights too, before what was planned. Returns the keys that `name_of` has no name for."""
+        unknown = set()
+        for key in weights.keys:
+            name = name_of(key)
+            if name is not None and not is_computed(key):
+                self.places[name] = Place(weights, key)
+            elif name is None and not is_computed(key):
+                unknown.add(key)
+        return frozenset(unknown)
+
+    def add_to(self, base: Weights, name_of: Callable[[str], str | None]) -> None:
+        """What is planned is the difference to these weights."""
+        for key in base.keys:
+            name = name_of(key)
+            if name in self.places and not is_computed(key):
+                self.bases[name] = Place(base, key)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(sorted({place.file for place in (*self.places.values(), *self.bases.values())}))
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the files that will be read."""
+        return sum(path.stat().st_size for path in self.files)
+
+    def read(self) -> Iterator[tuple[str, Tensor]]:
+        """Each name once, with its tensor on the CPU: as stored, or summed; perhaps a view: copy it."""
+
+        def order(name: str) -> tuple[str, str, str]:
+            base = self.bases.get(name)
+            return str(self.places[name].file), str(base.file) if base else "", name
+
+        for name in sorted(self.places, key=order):
+            yield name, self._tensor(name)
+        for place in (*self.places.values(), *self.bases.values()):
+            place.weights.close()
+
+    def _tensor(self, name: str) -> Tensor:
+        place = self.places[name]
+        tensor = place.read()
+        if not tensor.is_floating_point():
+            raise CheckpointFormatError(
+                f"{place.file} holds {place.key} as {str(tensor.dtype).removeprefix('torch.')}; expected "
+                "floating-point numbers. Choose the same checkpoint in full precision."
+            )
+        base = self.bases.get(name)
+        if base is not None:
+            tensor = _summed(tensor, base.read(), place, base)
+        update = self.updates.get(name)
+        if update is not None:
+            tensor = update.applied_to(tensor, name)
+        if self.num_rows is not None and name in (EMBEDDING_KEY, HEAD_KEY) and len(tensor) < self.num_rows:
+            tensor = _grown(tensor, self.num_rows)
+        return tensor
+
+
+def _grown(table: Tensor, num_rows: int) -> Tensor:
+    """[V, D] -> [num_rows, D], by rows that are the mean of all: in a head, the score of such a row is the mean of all
+    scores, so it is never the highest."""
+    mean = table.to(torch.float32).mean(dim=0, keepdim=True).to(table.dtype)
+    return torch.cat([table, mean.expand(num_rows - len(table), -1)])
+
+
+def _summed(delta: Tensor, base: Tensor, place: Place, base_place: Place) -> Tensor:
+    """Delta plus base, rounded to the delta's format as the reference does (model/apply_delta.py, lines 21-33).
+
+    Rows of the vocabulary that the base does not have are whole in the delta.
+    """
+    if delta.shape[1:] != base.shape[1:] or len(delta) < len(base):
+        raise CheckpointFormatError(
+            f"{place.file} is the difference to a {place.key} of at most {list(delta.shape)}, but in {base_place.file} "
+            f"that is {list(base.shape)}; give the base that the delta was made from with --model-base."
+        )
+    merged = delta.to(torch.float32, copy=True)
+    merged[: len(base)] += base.to(torch.float32)
+    return merged.to(delta.dtype)

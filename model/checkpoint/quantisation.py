@@ -1,0 +1,75 @@
+"""Weights in 8 or 4 bits by bitsandbytes: linear layers of the tower and of the language model.
+
+8bit is LLM.int8 (Dettmers et al. 2022, "LLM.int8()"); 4bit is nf4 with double quantisation (Dettmers et al. 2023,
+"QLoRA", section 3). The projector and the head stay in the loaded number format: the one is small and all that the
+language model sees of a picture passes it, the other decides between near neighbours. Both also run on a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from transformers.utils.quantization_config import BitsAndBytesConfig, QuantizationMethod
+
+from ..checkpoint_errors import DeviceError
+
+Quantize = Literal["none", "8bit", "4bit"]
+QUANTIZE: tuple[str, ...] = get_args(Quantize)
+UNQUANTISED = ["model.multi_modal_projector", "lm_head"]
+BYTES_PER_WEIGHT = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
+"""4bit: two weights a byte, one byte of scale a block of 64, and four of its own scale for 256 of those."""
+
+
+def choose_quantize(name: str, device: torch.device) -> Quantize:
+    """Raises DeviceError for a name or a device that cannot do it."""
+    if name not in QUANTIZE:
+        raise DeviceError(f"There is no quantisation {name!r}; choose one of: {', '.join(QUANTIZE)}.")
+    if name != "none" and device.type not in ("cpu", "cuda"):
+        raise DeviceError(
+            f"bitsandbytes does not quantise on {device}; choose --quantize none, or --device cpu or cuda."
+        )
+    return cast("Quantize", name)
+
+
+def make_room(model: nn.Module, quantize: Quantize, dtype: torch.dtype) -> None:
+    """Put quantised layers, still empty, in the place of linear ones. Computing is done in `dtype`."""
+    if quantize == "none":
+        return
+    from transformers.integrations import replace_with_bnb_linear  # brings bitsandbytes, which takes a second
+
+    config = _config(quantize, dtype)
+    replace_with_bnb_linear(model, modules_to_not_convert=UNQUANTISED, quantization_config=config)
+    # What peft and `save_pretrained` look at to know that these weights are quantised.
+    model.config.quantization_config = config
+    model.is_quantized = True
+    model.quantization_method = QuantizationMethod.BITS_AND_BYTES
+    model.is_loaded_in_8bit, model.is_loaded_in_4bit = quantize == "8bit", quantize == "4bit"
+
+
+def is_quantised(module: nn.Module, parameter: str) -> bool:
+    """Whether this parameter is one that is kept in fewer bits."""
+    return parameter == "weight" and isinstance(module, nn.Linear) and type(module) is not nn.Linear
+
+
+def quantised(module: nn.Module, weight: Tensor, device: torch.device) -> nn.Parameter:
+    """The module's weight [out, in] in its bits, on `device`."""
+    import bitsandbytes
+
+    kept = {key: value for key, value in vars(module.weight).items() if key not in ("SCB", "CB")}
+    if isinstance(module, bitsandbytes.nn.Linear4bit):
+        return bitsandbytes.nn.Params4bit(weight, requires_grad=False, **kept).to(device)
+    return bitsandbytes.nn.Int8Params(weight.to("cpu"), requires_grad=False, **kept).to(device)
+
+
+def _config(quantize: Quantize, dtype: torch.dtype) -> BitsAndBytesConfig:
+    if quantize == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=UNQUANTISED)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=UNQUANTISED,
+    )

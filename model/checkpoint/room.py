@@ -1,0 +1,56 @@
+"""Whether a model fits into memory, asked before it is read: a process that the system ends tells nobody why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import torch
+from torch import nn
+
+from ..checkpoint_errors import NoRoom
+from .quantisation import BYTES_PER_WEIGHT, UNQUANTISED, Quantize
+
+_LIMIT_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def num_bytes(model: nn.Module, dtype: torch.dtype, quantize: Quantize) -> int:
+    """What the weights of an empty model will take, in bytes."""
+    total = 0.0
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            fewer_bits = (
+                quantize != "none"
+                and isinstance(module, nn.Linear)
+                and name == "weight"
+                and not path.startswith(tuple(UNQUANTISED))
+            )
+            total += parameter.numel() * (BYTES_PER_WEIGHT[quantize] if fewer_bits else dtype.itemsize)
+    return int(total)
+
+
+def free_bytes(device: torch.device) -> int:
+    """What this process may still take of a device's memory; of the machine's for cpu and mps."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    for limit_file, used_file in _LIMIT_FILES:  # a container often has less than the machine
+        try:
+            limit, used = int(Path(limit_file).read_text()), int(Path(used_file).read_text())
+        except (OSError, ValueError):  # no such container, or no limit ("max")
+            continue
+        free = min(free, max(0, limit - used))
+    return free
+
+
+def check_memory(folder: Path, needed: int, device: torch.device, dtype: torch.dtype) -> None:
+    """Raises NoRoom where the weights alone are more than what is free."""
+    free = free_bytes(device)
+    if needed > free:
+        raise NoRoom(
+            f"{folder} takes {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, but {device} has "
+            f"{free / 1e9:.1f} GB free; choose --quantize 4bit, --dtype bfloat16 or a smaller model, or free memory."
+        )
