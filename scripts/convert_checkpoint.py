@@ -63,20 +63,28 @@ def convert(arguments: argparse.Namespace) -> None:
     print(f"Wrote {source.loaded.name} as {arguments.to} to {arguments.out}.")
     if arguments.to in ("original", "delta"):
         print(
-            f"LLaVA's own code looks for mm_vision_tower from where it is started: start it in {arguments.out}, or write "
-            "the tower's full path into config.json."
+            f"LLaVA's own code looks for mm_vision_tower from where it is started: start it in {arguments.out}, or "
+            "write the tower's full path into config.json."
         )
 
 
 def _read(arguments: argparse.Namespace) -> Source:
     from model.checkpoint import load
+    from model.checkpoint.weights import has_weights
     from model.checkpoint_export.source import Source
     from model.checkpoint_export.stored_dtype import stored_dtype
 
     dtype = arguments.dtype
     if dtype == "stored":
-        dtype = str(stored_dtype(arguments.model)).removeprefix("torch.")
-    loaded = load(arguments.model, dtype=dtype, device="cpu", template=arguments.template)
+        whole = arguments.model if has_weights(arguments.model) else arguments.model_base or arguments.model
+        dtype = str(stored_dtype(whole)).removeprefix("torch.")
+    parts = {
+        "model_base": arguments.model_base,
+        "adapter": arguments.adapter,
+        "vision_tower": arguments.vision_tower,
+    }
+    given = {name: folder for name, folder in parts.items() if folder is not None}
+    loaded = load(arguments.model, dtype=dtype, device="cpu", template=arguments.template, **given)
     return Source(loaded, folder=arguments.model, max_shard_bytes=int(arguments.max_shard_gb * 1e9))
 
 
@@ -94,6 +102,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=ROOT / "model" / "demo",
         help="the checkpoint (default: the shipped one)",
     )
+    parser.add_argument(
+        "--model-base", type=Path, help="what completes --model: a delta, an adapter, a projector"
+    )
+    parser.add_argument("--adapter", type=Path, help="an adapter that is merged into --model")
+    parser.add_argument("--vision-tower", type=Path, help="the tower, where --model's own cannot be found")
     parser.add_argument("--base", type=Path, help="for a delta: the language model that is subtracted")
     parser.add_argument("--template", help="the template's name, where the checkpoint does not say it")
     parser.add_argument(

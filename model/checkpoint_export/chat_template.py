@@ -26,7 +26,8 @@ _PLAIN = """\
 {%- endfor -%}
 {%- for name in HEADERS -%}{%- set ns.text = ns.text.replace(name + ':', name + ' :') -%}{%- endfor -%}
 {%- for name in SPECIALS -%}
-{%- set ns.text = ns.text.replace('<' + name + '>', '< ' + name + '>').replace('</' + name + '>', '< /' + name + '>') -%}
+{%- set ns.text = ns.text.replace('<' + name + '>', '< ' + name + '>') -%}
+{%- set ns.text = ns.text.replace('</' + name + '>', '< /' + name + '>') -%}
 {%- endfor -%}
 {{- ns.text + (' ' if ns.text.endswith('#') else '') -}}
 {%- endmacro -%}

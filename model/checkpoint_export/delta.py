@@ -2,7 +2,8 @@
 
 Every tensor that the base has too is written as the difference; of the vocabulary, rows that the base lacks are written
 as they are, and so are projector and vision tower (haotian-liu/LLaVA, llava/model/make_delta.py and apply_delta.py).
-Adding is rounded, so a model that went through a delta may differ in the last bits: docs/converting.md says by how much.
+Adding is rounded, so a model that went through a delta may differ in the last bits; docs/converting.md says by how
+much.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def _differences(source: Source, weights: Weights, base: Path) -> Iterator[tuple
         yield key, _minus(key, tensor, weights.get(key), base)
     if unused:
         raise ExportError(
-            f"{base} holds {len(unused)} tensors that {source.loaded.name} lacks, the first of them {min(unused)}; give "
-            "the language model that it was trained from as --base."
+            f"{base} holds {len(unused)} tensors that {source.loaded.name} lacks, the first of them {min(unused)}; "
+            "give the language model that it was trained from as --base."
         )
 
 

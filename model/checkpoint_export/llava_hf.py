@@ -2,7 +2,7 @@
 
 Keys have the names that transformers 4, vLLM and llama.cpp's converter know, which transformers 5 reads too. The class
 has always two layers in its projector, so a linear one gets a second that changes nothing, the identity, and the
-activation `linear` between them. (vLLM has no activation of that name and refuses such a model: see docs/converting.md.)
+activation `linear` between them. (vLLM has no activation of that name and refuses such a model.)
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ def _config_values(source: Source) -> dict[str, Any]:
         "torch_dtype": dtype_name(source.main_dtype),
         "image_token_index": loaded.image_token_id,
         "image_seq_length": loaded.num_patches,
+        "context_tokens": loaded.context_tokens,
         "ignore_index": -100,
         "projector_hidden_act": "linear" if source.linear else "gelu",
         "multimodal_projector_bias": bool(config.multimodal_projector_bias),

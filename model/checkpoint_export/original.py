@@ -119,6 +119,7 @@ def _config_values(source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
             "use_mm_proj": True,
             "image_aspect_ratio": "pad" if loaded.pixels.fit == "pad" else "square",
             "tokenizer_model_max_length": loaded.context_tokens,
+            "max_sequence_length": loaded.context_tokens,
             "tokenizer_padding_side": "right",
             "tune_mm_mlp_adapter": False,
             "freeze_mm_mlp_adapter": False,

@@ -1,20 +1,22 @@
 """How many rows of the vocabulary LLaVA's own layout gets.
 
-That code knows no image token: it cuts the text at `<image>`. A checkpoint of it that was read here got the token (and
-perhaps a padding token, and rows up to a round number) behind its own; they are taken away again, and the tensors are
-those that were read. Where the image token stands among the others it stays, since ids may not move.
+That code knows no image token: it cuts the text at `<image>`. A checkpoint of it that was read here got the token, with
+the mean of all rows as its own, since the embedding has no other; such rows are taken away again, and the tensors are
+those that were read. Rows that somebody trained stay, and so does an image token that stands among the others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from model.checkpoint import LoadedModel
 from model.checkpoint.key_names import EMBEDDING_KEY, HEAD_KEY
 
-PADDING_TOKENS = ("<pad>", "[PAD]")
+IMAGE_TOKEN = "<image>"
+TABLES = (EMBEDDING_KEY, HEAD_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +28,22 @@ class Vocabulary:
 
     @classmethod
     def of(cls, loaded: LoadedModel) -> Vocabulary:
-        """Cut at the image token where nothing but it and a padding token stands from there on."""
+        """Without the image token where it is the last one and its rows say nothing."""
         num_rows = int(loaded.model.config.text_config.vocab_size)
-        behind = {
-            number: token.content
-            for number, token in loaded.tokenizer.added_tokens_decoder.items()
-            if number >= loaded.image_token_id
-        }
-        others = {number: token for number, token in behind.items() if number != loaded.image_token_id}
-        last = len(loaded.tokenizer) - len(behind)
-        if last != loaded.image_token_id or any(token not in PADDING_TOKENS for token in others.values()):
-            return cls(num_rows, frozenset())
-        return cls(loaded.image_token_id, frozenset(behind.values()))
+        image_id = loaded.image_token_id
+        is_last = image_id == num_rows - 1 == len(loaded.tokenizer) - 1
+        if is_last and loaded.tokenizer.convert_ids_to_tokens(image_id) == IMAGE_TOKEN:
+            state = loaded.model.state_dict()
+            if all(_last_is_the_mean(state[name]) for name in TABLES):
+                return cls(num_rows - 1, frozenset([IMAGE_TOKEN]))
+        return cls(num_rows, frozenset())
 
     def cut(self, name: str, tensor: Tensor) -> Tensor:
         """Embedding and head [V, Dt] -> [num_rows, Dt]; all other tensors as they are."""
-        return tensor[: self.num_rows] if name in (EMBEDDING_KEY, HEAD_KEY) else tensor
+        return tensor[: self.num_rows] if name in TABLES else tensor
+
+
+def _last_is_the_mean(table: Tensor) -> bool:
+    """Computed as reading does (model/checkpoint/plan.py), so that the rows are equal to the bit or another's."""
+    mean = table[:-1].to(torch.float32).mean(dim=0).to(table.dtype)
+    return torch.equal(table[-1], mean)

@@ -87,9 +87,15 @@ def agree(
     ours, theirs = pair
     image_token_id = ours.convert_tokens_to_ids("<image>")
     prompt = render(
-        TEMPLATES[name], messages, ours,
-        num_patches=NUM_PATCHES, image_token_id=image_token_id, system=system, open_turn=open_turn, image_wrap=image_wrap,
-    )  # fmt: skip
+        TEMPLATES[name],
+        messages,
+        ours,
+        num_patches=NUM_PATCHES,
+        image_token_id=image_token_id,
+        system=system,
+        open_turn=open_turn,
+        image_wrap=image_wrap,
+    )
     jinja = chat_template(TEMPLATES[name], bos_token=ours.bos_token, image_wrap=image_wrap)
     text = theirs.apply_chat_template(
         as_chat(messages, system), chat_template=jinja, tokenize=False, add_generation_prompt=open_turn
