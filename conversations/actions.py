@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from conversations.tables import ActionItemRow, ActionRow
@@ -68,7 +68,7 @@ def add_items(session: Session, action: ActionRow, items: Iterable[tuple[int, An
         for turn_id, before, after in items
     ]
     if rows:
-        session.execute(ActionItemRow.__table__.insert(), rows)
+        session.execute(insert(ActionItemRow), rows)
         action.num_answers += len(rows)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from conversations import feedback, review
@@ -226,7 +226,7 @@ def _change(
     """Set it, and give (turn id, before, after) of those where that changed something."""
     if kind == "state":
         query = select(AnswerRow.turn_id, AnswerRow.state).where(AnswerRow.turn_id.in_(turn_ids))
-        befores: Mapping[int, Any] = dict(session.execute(query).tuples().all())
+        befores: Mapping[int, Any] = dict(session.execute(query).all())
         changed = [turn_id for turn_id, before in befores.items() if before != value]
         session.execute(update(AnswerRow).where(AnswerRow.turn_id.in_(changed)).values(state=value))
         afters: Mapping[int, Any] = dict.fromkeys(changed, value)
@@ -251,7 +251,7 @@ def _set_tags(session: Session, tags: Mapping[int, Sequence[str]]) -> None:
     session.execute(delete(AnswerTagRow).where(AnswerTagRow.turn_id.in_(tags)))
     rows = [{"turn_id": turn_id, "tag": tag} for turn_id, some in tags.items() for tag in some]
     if rows:
-        session.execute(AnswerTagRow.__table__.insert(), rows)
+        session.execute(insert(AnswerTagRow), rows)
 
 
 def _restored(session: Session, kind: str, batch: Sequence[ActionItemRow]) -> Iterator[tuple[int, Any, Any]]:

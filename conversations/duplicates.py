@@ -80,7 +80,7 @@ def _asked(session: Session, filters: Filters) -> list[_Asked]:
 def _looks(session: Session, sha256s: Iterable[str]) -> dict[str, str]:
     wanted = set(sha256s)
     query = select(PictureRow.sha256, PictureRow.fingerprint).where(PictureRow.fingerprint.is_not(None))
-    return {sha256: look for sha256, look in session.execute(query) if sha256 in wanted}
+    return {sha256: look for sha256, look in session.execute(query) if look is not None and sha256 in wanted}
 
 
 def _joined(looks: dict[str, str]) -> dict[str, str]:

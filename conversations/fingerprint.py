@@ -20,6 +20,7 @@ MAX_BITS_APART = 12
 MAX_COLOUR_APART = 14
 """Levels of 255 between the same cells of two pictures. Encoding again as JPEG moves a cell by one or two."""
 
+FINGERPRINT_LENGTH = HASH_SIDE * HASH_SIDE // 4 + COLOUR_SIDE * COLOUR_SIDE * 3 * 2
 _NUM_BANDS = MAX_BITS_APART + 1
 _NUM_HASH_DIGITS = HASH_SIDE * HASH_SIDE // 4
 

@@ -47,7 +47,7 @@ def tags_of_owner(session: Session, owner: str) -> dict[str, int]:
         .group_by(ConversationTagRow.tag)
         .order_by(ConversationTagRow.tag)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def set_private(session: Session, conversation: ConversationRow, private: bool) -> None:

@@ -16,12 +16,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from PIL import Image
 
 from conversations.errors import PictureMissing, PictureRefused, UnwritableFolder
+from conversations.fingerprint import FINGERPRINT_LENGTH, fingerprint
 from conversations.messages import ImageRef
 from conversations.picture import read_picture
 from conversations.rendition import JPEG_QUALITY, encode, may_be_sent, thumbnail, to_send
@@ -62,8 +63,9 @@ class ImageStore:
             image = picture.image
             as_jpeg = picture.photo or image.width * image.height > MAX_LOSSLESS_PIXELS
             stored = encode(image, "JPEG" if as_jpeg else "PNG", JPEG_QUALITY)
+            look = fingerprint(image)
         sha256 = hashlib.sha256(stored).hexdigest()
-        self._mark_draft(sha256)
+        self._mark_draft(sha256, look)
         self._write(self._stem(sha256).with_suffix(".jpg" if as_jpeg else ".png"), stored)
         return ImageRef(sha256, image.width, image.height)
 
@@ -122,6 +124,16 @@ class ImageStore:
         with _may_vanish(sha256), Image.open(self.path(sha256), formats=("PNG", "JPEG")) as image:
             return image.size
 
+    def fingerprint(self, sha256: str) -> str:
+        """What a stored picture looks like (conversations/fingerprint.py). Raises PictureMissing."""
+        path = self.path(sha256)
+        with suppress(FileNotFoundError):
+            if len(look := self._draft_path(sha256).read_text(errors="replace")) == FINGERPRINT_LENGTH:
+                return look
+        with _may_vanish(sha256), self._decoding, Image.open(path, formats=("PNG", "JPEG")) as image:
+            image.draft("RGB", (256, 256))  # a JPEG is decoded at an eighth, where that leaves enough
+            return fingerprint(image)
+
     def media_type(self, sha256: str) -> str:
         """`image/png` or `image/jpeg`, of the stored picture. Raises PictureMissing."""
         return _MEDIA_TYPES[self.path(sha256).suffix]
@@ -151,12 +163,12 @@ class ImageStore:
     def _draft_path(self, sha256: str) -> Path:
         return self.folder / ".drafts" / self._stem(sha256).name
 
-    def _mark_draft(self, sha256: str) -> None:
+    def _mark_draft(self, sha256: str, look: str) -> None:
         """Before the file itself, so that a crash in between leaves a mark without a file and not a file for
-        ever."""
+        ever. The mark holds what the picture looks like, since it will not be decoded again soon."""
         try:
             (self.folder / ".drafts").mkdir(mode=0o700, exist_ok=True)
-            self._draft_path(sha256).touch()
+            self._draft_path(sha256).write_text(look)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 

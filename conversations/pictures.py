@@ -3,13 +3,15 @@ come to use a picture in the moment in which it is removed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from conversations.errors import PictureMissing
 from conversations.image_store import ImageStore
 from conversations.log_text import can_be_kept
 from conversations.messages import ImageRef
@@ -17,28 +19,44 @@ from conversations.tables import ConversationRow, PictureRow, TurnPictureRow, Tu
 
 
 def attach(
-    session: Session, images: ImageStore, turn: TurnRow, refs: Sequence[ImageRef], now: datetime
+    session: Session,
+    images: ImageStore,
+    turn: TurnRow,
+    refs: Sequence[ImageRef],
+    looks: Mapping[str, str],
+    now: datetime,
 ) -> None:
-    """Give a turn its pictures, in order. Raises PictureMissing if one is not stored."""
+    """Give a turn its pictures, in order. `looks` are their fingerprints. Raises PictureMissing if one is not
+    stored."""
     for position, ref in enumerate(refs):
-        width, height = images.size(ref.sha256)
-        _claim(session, ref.sha256, width, height, now)
-        images.path(
-            ref.sha256
-        )  # again, now that the row is claimed: it may have been removed while we waited for it
+        claim(session, images, ref.sha256, looks.get(ref.sha256), now)
         picture = session.get_one(PictureRow, ref.sha256)
         turn.pictures.append(TurnPictureRow(position=position, sha256=ref.sha256, picture=picture))
 
 
-def _claim(session: Session, sha256: str, width: int, height: int, now: datetime) -> None:
+def looks_of(images: ImageStore, refs: Iterable[ImageRef]) -> dict[str, str]:
+    """The fingerprints of the pictures that are there. They take a decoder's time, and no lock should be held
+    meanwhile; what is missing is told when it is attached."""
+    looks = {}
+    for sha256 in {ref.sha256 for ref in refs}:
+        with suppress(PictureMissing):
+            looks[sha256] = images.fingerprint(sha256)
+    return looks
+
+
+def claim(session: Session, images: ImageStore, sha256: str, look: str | None, now: datetime) -> None:
     """Have the row, and have it locked until the transaction ends, whoever else adds or removes it just
-    now."""
+    now. Raises PictureMissing."""
+    width, height = images.size(sha256)
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     session.execute(
         insert(PictureRow)
-        .values(sha256=sha256, width=width, height=height, created_at=now)
-        .on_conflict_do_update(index_elements=["sha256"], set_={"width": width, "height": height})
+        .values(sha256=sha256, width=width, height=height, created_at=now, fingerprint=look)
+        .on_conflict_do_update(
+            index_elements=["sha256"], set_={"width": width, "height": height, "fingerprint": look}
+        )
     )
+    images.path(sha256)  # again, now that the row is claimed: it may have been removed while we waited for it
 
 
 def allowed(session: Session, owner: str, sha256: str) -> bool:

@@ -129,7 +129,7 @@ def items(session: Session, turn_ids: Sequence[int], words: str = "") -> list[It
     ]
 
 
-def _whole(turn_ids: Sequence[int]) -> Select[Any]:
+def _whole(turn_ids: Sequence[int]) -> Select[*tuple[Any, ...]]:
     answer, question = aliased(TurnRow, name="answer"), aliased(TurnRow, name="question")
     return (
         select(
@@ -206,8 +206,8 @@ def _ways(session: Session, question_ids: Sequence[int]) -> dict[int, list[int]]
             .join(answered, answered.id == asked.parent_id)
             .where(asked.id.in_(set(tops.values())))
         )
-        above = dict(session.execute(query).tuples().all())
-        tops = {key: above[top] for key, top in tops.items() if above.get(top) is not None}
+        above = dict(session.execute(query).all())
+        tops = {key: parent_id for key, top in tops.items() if (parent_id := above.get(top)) is not None}
         for key, top in tops.items():
             ways[key].insert(0, top)
     return ways
@@ -221,6 +221,6 @@ def _pictures(session: Session, turn_ids: Iterable[int]) -> dict[int, list[Image
         .order_by(TurnPictureRow.turn_id, TurnPictureRow.position)
     )
     pictures: dict[int, list[ImageRef]] = {}
-    for turn_id, *ref in session.execute(query):
-        pictures.setdefault(turn_id, []).append(ImageRef(*ref))
+    for turn_id, sha256, width, height in session.execute(query):
+        pictures.setdefault(turn_id, []).append(ImageRef(sha256, width, height))
     return pictures

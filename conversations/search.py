@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -129,7 +130,8 @@ def _with_all_in_a_turn(
             .order_by(TurnRow.id.desc())
         )
         for turn_id, *row in session.execute(query):
-            found.setdefault(row[0], ConversationSummary(*row, hit_turn_id=turn_id))
+            summary = ConversationSummary(*cast(Any, row))
+            found.setdefault(summary.id, replace(summary, hit_turn_id=turn_id))
         if len(found) >= limit or len(turn_ids) < _BATCH:
             break
         before = turn_ids[-1]
@@ -142,7 +144,7 @@ def _highlighted(
     ids = [summary.hit_turn_id for summary in found.values()]
     # Only so much of a text is read as a hit is looked for in; the rest of a very long one stays where it is.
     query = select(TurnRow.id, func.substr(TurnRow.text, 1, 20_000)).where(TurnRow.id.in_(ids))
-    texts = dict(session.execute(query).tuples().all())
+    texts: dict[int | None, str] = dict(session.execute(query).all())
     return {
         key: replace(
             summary,

@@ -118,10 +118,9 @@ def _index(filters: Filters) -> str:
 
 
 def _of_owner(owner: str) -> ColumnElement[bool]:
-    of_owner = select(literal_column("1")).where(
+    return exists().where(
         ConversationRow.id == AnswerRow.conversation_id, ConversationRow.owner == _kept(owner)
     )
-    return exists(of_owner)
 
 
 def _tagged(tag: str) -> ColumnElement[bool]:

@@ -20,6 +20,7 @@ from conversations import search as searching
 from conversations.curation import Curation
 from conversations.database import Database
 from conversations.errors import InvalidText, NotFound, UnwritableFolder
+from conversations.exchange import Exchange
 from conversations.feedback import Feedback
 from conversations.history import History
 from conversations.image_store import ImageStore
@@ -52,6 +53,7 @@ class ConversationStore:
         self.history = History(database)
         self.feedback = Feedback(database)
         self.curation = Curation(database, images)
+        self.exchange = Exchange(database, images, lease)
         self.reader = LogReader(database)
 
     @classmethod
@@ -158,6 +160,7 @@ class ConversationStore:
         if not text.strip() and not images:
             raise InvalidText("The message is empty; write something or add a picture.")
         _check_request_key(request_key)
+        looks = pictures.looks_of(self.images, images)
         now = _now()
         with self._database.writing() as session:
             conversation = conversation_row(session, owner, conversation_id, lock=True)
@@ -177,7 +180,7 @@ class ConversationStore:
                 answer=None,
                 pictures=[],
             )
-            pictures.attach(session, self.images, row, images, now)
+            pictures.attach(session, self.images, row, images, looks, now)
             session.add(row)
             conversation.title = conversation.title or title_of(text)
             conversation.updated_at = now

@@ -46,6 +46,18 @@ def path_to(rows: Iterable[TurnRow], turn_id: int) -> tuple[Turn, ...]:
     return tuple(reversed(path))
 
 
+def all_turns(rows: Sequence[TurnRow]) -> list[tuple[Turn, bool]]:
+    """Turns of one conversation, oldest first -> each, and whether it is the shown one among its versions."""
+    children: defaultdict[int | None, list[TurnRow]] = defaultdict(list)
+    for row in rows:
+        children[row.parent_id].append(row)
+    return [
+        (turn_of(row, [version.id for version in versions]), row is _shown(versions))
+        for row in rows
+        for versions in (children[row.parent_id],)
+    ]
+
+
 def _shown(versions: Sequence[TurnRow]) -> TurnRow:
     """The version marked as shown; the newest where several are marked or none is."""
     return max(versions, key=lambda row: (row.is_shown, row.id))
