@@ -7,7 +7,7 @@ values that the page works with would take several times as long.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import lru_cache
 
 from sqlalchemy import select
@@ -30,7 +30,7 @@ class LogReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def conversations(self, filters: Filters) -> Iterator[LoggedConversation]:
+    def conversations(self, filters: Filters) -> Generator[LoggedConversation, None, None]:
         """All that the filters mean, in one consistent view of the log, which is held until the last one was
         taken or the iterator is closed. Raises InvalidFilters."""
         with self._database.reading() as session:
