@@ -69,7 +69,7 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
                 IMPORT_SHARE + (LOADED_SHARE - IMPORT_SHARE) * fraction
             ),
         )
-        readiness.ready(_warm(loaded, readiness))
+        readiness.ready(_warm(loaded, choice, readiness))
     except MemoryError:
         readiness.failed(
             "Memory ran out while the weights were read; choose a smaller model or a smaller --dtype."
@@ -92,12 +92,17 @@ def _set_threads(threads: int) -> None:
     torch.set_num_threads(threads or min(torch.get_num_threads(), cores))
 
 
-def _warm(loaded: LoadedModel, readiness: Readiness) -> Served:
+def _warm(loaded: LoadedModel, choice: ModelChoice, readiness: Readiness) -> Served:
     """An engine that has answered once. What that answer failed with is why the model cannot be served."""
-    from model.engine.generate_engine import GenerateEngine
+    from model.engine.slot_engine import SlotEngine
     from model.engine.warm_up import warm_up
 
-    engine = GenerateEngine(loaded, on_broken=readiness.broken)
+    engine = SlotEngine(
+        loaded,
+        cache_bytes=None if choice.cache_gb is None else int(choice.cache_gb * 1e9),
+        on_broken=readiness.broken,
+        take_weights=True,
+    )
     try:
         warm_up(loaded, engine)
     except Exception:

@@ -25,3 +25,14 @@ class EngineNumbers:
     num_slots: int = 0  # how many answers can be made at once
     num_pictures_encoded: int = 0  # runs of the vision tower, one a picture
     num_pictures_remembered: int = 0  # now: pictures whose features are kept
+
+
+@dataclass(slots=True)
+class EngineCounts:
+    """What the engine's thread counts as it goes."""
+
+    num_tokens_made: int = 0
+    num_prompt_tokens: int = 0
+    num_reused_tokens: int = 0
+    num_steps: int = 0
+    num_rows: int = 0

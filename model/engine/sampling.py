@@ -1,8 +1,15 @@
-"""Draws the next token: greedy, or by temperature and top-p with a generator of the request's own."""
+"""Draws the next tokens: greedy, or by temperature, top-k and top-p with a request's own chance.
+
+A draw turns one random number into a token by the cumulative probabilities of the tokens that are kept, likeliest
+first, so that a seed gives the same text in whatever batch and on whatever device. Sorting a whole vocabulary for every
+token is slow; the likeliest few nearly always hold all that top-p keeps, and only where they do not, all are sorted.
+"""
 
 from __future__ import annotations
 
+import random
 import secrets
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,35 +17,63 @@ from torch import Tensor
 from model.engine.errors import GenerationFailed
 from model.engine.request import SamplingSettings
 
+_LIKELIEST = 128
 
-class Sampler:
-    """One request's way of drawing. The same seed draws the same tokens, whatever else runs beside it."""
 
-    def __init__(self, settings: SamplingSettings) -> None:
-        self._temperature = settings.temperature
-        self._top_p = settings.top_p
-        # On the CPU, so that a seed means the same on every device.
-        self._generator = torch.Generator(device="cpu")
-        self._generator.manual_seed(secrets.randbits(63) if settings.seed is None else settings.seed)
+def new_chance(settings: SamplingSettings) -> random.Random:
+    """The request's own source of random numbers."""
+    return random.Random(secrets.randbits(63) if settings.seed is None else settings.seed)
 
-    def draw(self, logits: Tensor) -> int:
-        """The next token's id from the last position's logits [V]. Raises GenerationFailed where they are no numbers.
 
-        -inf rules a token out and is a number here, unless it is all there is.
-        """
-        if not bool(torch.isfinite(logits.max())):  # the maximum is NaN as soon as one of them is
-            raise GenerationFailed(
-                "scores that are no numbers",
-                "the network's numbers grew too large for their format, or its weights are broken",
-                "Load it with --dtype float32.",
-            )
-        if self._temperature == 0.0:
-            return int(logits.argmax())
-        probabilities = torch.softmax(logits.float().cpu() / self._temperature, dim=-1)  # [V]
-        if not bool(torch.isfinite(probabilities).all()):
-            return int(logits.argmax())  # a temperature next to 0 overflows; its limit is greedy
-        sorted_probabilities, ids = probabilities.sort(descending=True)
-        before = sorted_probabilities.cumsum(dim=-1) - sorted_probabilities
-        sorted_probabilities[before >= self._top_p] = 0.0  # the likeliest always stays: nothing is before it
-        place = torch.multinomial(sorted_probabilities, 1, generator=self._generator)
-        return int(ids[place])
+def draw(
+    logits: Tensor, settings: Sequence[SamplingSettings], chances: Sequence[random.Random]
+) -> list[int | GenerationFailed]:
+    """The next token's id for each row of logits [R, V], or why it has none: its scores are no numbers.
+
+    -inf rules a token out and is a number here, unless it is all there is.
+    """
+    best, best_ids = logits.max(dim=-1)  # the maximum is NaN as soon as one of a row is
+    drawn: list[int | GenerationFailed] = []
+    for row, (is_number, best_id) in enumerate(
+        zip(torch.isfinite(best).tolist(), best_ids.tolist(), strict=True)
+    ):
+        if not is_number:
+            drawn.append(_no_numbers())
+        elif settings[row].temperature == 0.0:
+            drawn.append(best_id)
+        else:
+            drawn.append(_draw_one(logits[row], settings[row], chances[row], best_id))
+    return drawn
+
+
+def _draw_one(logits: Tensor, settings: SamplingSettings, chance: random.Random, best_id: int) -> int:
+    """One token from logits [V]."""
+    probabilities = torch.softmax(logits.float() / settings.temperature, dim=-1)  # [V]
+    if not bool(torch.isfinite(probabilities).all()):
+        return best_id  # a temperature next to 0 overflows; its limit is greedy
+    if settings.top_k:
+        kept, ids = _likeliest(probabilities, settings.top_k)
+        kept /= kept.sum()
+    else:
+        kept, ids = _likeliest(probabilities, _LIKELIEST)
+        if float(kept.sum()) < settings.top_p:
+            kept, ids = _likeliest(probabilities, len(probabilities))
+    before = kept.cumsum(dim=-1) - kept
+    kept[before >= settings.top_p] = 0.0  # the likeliest always stays: nothing is before it
+    reached = kept.cumsum(dim=-1)
+    place = int(torch.searchsorted(reached, chance.random() * float(reached[-1]), right=True))
+    return int(ids[min(place, int((kept > 0).sum()) - 1)])
+
+
+def _likeliest(probabilities: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The `number` largest of [V], largest first, on the CPU in float64; of equal ones the lower id comes first."""
+    values, ids = probabilities.topk(min(number, len(probabilities)))
+    return values.double().cpu(), ids.cpu()
+
+
+def _no_numbers() -> GenerationFailed:
+    return GenerationFailed(
+        "scores that are no numbers",
+        "the network's numbers grew too large for their format, or its weights are broken",
+        "Load it with --dtype float32.",
+    )

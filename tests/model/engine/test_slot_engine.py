@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
-from conversations.messages import Content, ImageRef, Message
 from model import checkpoint
 from model.checkpoint import LoadedModel
-from model.engine import generate_engine
+from model.engine import engine_thread
 from model.engine.errors import (
     EngineBroken,
     EngineClosed,
@@ -23,26 +21,22 @@ from model.engine.errors import (
     PromptTooLong,
     QueueFull,
 )
-from model.engine.generate_engine import GenerateEngine
-from model.engine.request import (
-    Event,
-    Finished,
-    GenerationRequest,
-    Picture,
-    Piece,
-    Reading,
-    SamplingSettings,
-    Waiting,
-)
-from model.engine.sampling import Sampler
-from model.engine.token_text import TokenText
+from model.engine.network import Network
+from model.engine.request import Event, Finished, Piece, Reading, SamplingSettings, Waiting
+from model.engine.slot_engine import SlotEngine
 from model.engine.warm_up import warm_up
-from model.pixels import pixel_values
-from model.prompt import render
+from tests.model.engine.asking import (
+    DRAWN,
+    GREEDY,
+    all_events,
+    answer,
+    ask,
+    generated,
+    picture,
+    spelled,
+    text_of,
+)
 from tests.model.tiny import write_tiny_checkpoint
-
-GREEDY = SamplingSettings(temperature=0.0, max_new_tokens=24)
-DRAWN = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=24, seed=7)
 
 
 @pytest.fixture(scope="module")
@@ -51,68 +45,20 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.fixture
-def engine(loaded: LoadedModel) -> Iterator[GenerateEngine]:
-    made = GenerateEngine(loaded)
+def engine(loaded: LoadedModel) -> Iterator[SlotEngine]:
+    made = SlotEngine(loaded)
     yield made
     asyncio.run(made.close())
 
 
-def picture(colour: str = "red") -> Picture:
-    return Picture(sha256=colour, image=Image.new("RGB", (48, 40), colour))
-
-
-def ask(
-    loaded: LoadedModel, question: str, *pictures: Picture, sampling: SamplingSettings = GREEDY
-) -> GenerationRequest:
-    content: Content = (*(ImageRef(each.sha256) for each in pictures), question)
-    prompt = render(
-        loaded.template,
-        [Message("user", content)],
-        loaded.tokenizer,
-        num_patches=loaded.num_patches,
-        image_token_id=loaded.image_token_id,
-    )
-    return GenerationRequest(loaded.name, tuple(prompt.input_ids), pictures, sampling)
-
-
-async def all_events(engine: GenerateEngine, request: GenerationRequest) -> list[Event]:
-    return [event async for event in engine.stream(request)]
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Piece))
-
-
-def answer(engine: GenerateEngine, request: GenerationRequest) -> str:
-    return text_of(asyncio.run(all_events(engine, request)))
-
-
-def generated(loaded: LoadedModel, request: GenerationRequest) -> list[int]:
-    """transformers' own greedy continuation."""
-    images = [each.image for each in request.pictures]
-    pixels = {"pixel_values": pixel_values(images, loaded.pixels)} if images else {}
-    output = loaded.model.generate(
-        input_ids=torch.tensor([request.input_ids]),
-        attention_mask=torch.ones(1, len(request.input_ids), dtype=torch.long),
-        **pixels,
-        do_sample=False,
-        max_new_tokens=request.sampling.max_new_tokens,
-        pad_token_id=0,
-    )
-    return output[0, len(request.input_ids) :].tolist()
-
-
 @pytest.mark.parametrize("num_pictures", [0, 1, 2])
 def test_greedy_text_is_what_generate_gives(
-    engine: GenerateEngine, loaded: LoadedModel, num_pictures: int
+    engine: SlotEngine, loaded: LoadedModel, num_pictures: int
 ) -> None:
     request = ask(loaded, "What is it?", *[picture("red"), picture("blue")][:num_pictures])
     events = asyncio.run(all_events(engine, request))
     ids = generated(loaded, request)
-    token_text = TokenText(
-        loaded.tokenizer
-    )  # random weights write broken characters, which its own tests leave out
-    assert text_of(events) == "".join(map(token_text.feed, ids)) + token_text.rest()
+    assert text_of(events) == spelled(loaded, ids)
     assert isinstance(events[0], Reading)
     finished = events[-1]
     assert isinstance(finished, Finished)
@@ -120,19 +66,19 @@ def test_greedy_text_is_what_generate_gives(
     assert finished.num_completion_tokens == len(ids)
 
 
-def test_pictures_change_the_answer(engine: GenerateEngine, loaded: LoadedModel) -> None:
+def test_pictures_change_the_answer(engine: SlotEngine, loaded: LoadedModel) -> None:
     assert answer(engine, ask(loaded, "Hi", picture("red"))) != answer(
         engine, ask(loaded, "Hi", picture("blue"))
     )
 
 
-def test_the_same_seed_gives_the_same_text(engine: GenerateEngine, loaded: LoadedModel) -> None:
+def test_the_same_seed_gives_the_same_text(engine: SlotEngine, loaded: LoadedModel) -> None:
     request = ask(loaded, "Tell me", sampling=DRAWN)
     assert answer(engine, request) == answer(engine, request)
     assert answer(engine, request) != answer(engine, ask(loaded, "Tell me", sampling=replace(DRAWN, seed=8)))
 
 
-def test_the_answer_ends_before_its_stop_text(engine: GenerateEngine, loaded: LoadedModel) -> None:
+def test_the_answer_ends_before_its_stop_text(engine: SlotEngine, loaded: LoadedModel) -> None:
     whole = answer(engine, ask(loaded, "Go on", sampling=DRAWN))
     stop = whole[4:6]
     events = asyncio.run(all_events(engine, ask(loaded, "Go on", sampling=replace(DRAWN, stop=(stop,)))))
@@ -143,14 +89,14 @@ def test_the_answer_ends_before_its_stop_text(engine: GenerateEngine, loaded: Lo
 def test_the_answer_ends_at_the_end_of_sequence(loaded: LoadedModel) -> None:
     request = ask(loaded, "Go on")
     third = generated(loaded, request)[2]
-    engine = GenerateEngine(loaded)
     before = loaded.model.generation_config.eos_token_id
     loaded.model.generation_config.eos_token_id = [third]
     try:
-        events = asyncio.run(all_events(engine, request))
+        engine = SlotEngine(loaded)
     finally:
         loaded.model.generation_config.eos_token_id = before
-        asyncio.run(engine.close())
+    events = asyncio.run(all_events(engine, request))
+    asyncio.run(engine.close())
     finished = events[-1]
     assert (
         isinstance(finished, Finished) and finished.reason == "stop" and finished.num_completion_tokens <= 3
@@ -159,7 +105,7 @@ def test_the_answer_ends_at_the_end_of_sequence(loaded: LoadedModel) -> None:
 
 def test_a_prompt_that_fills_the_context_is_refused_with_both_counts(loaded: LoadedModel) -> None:
     request = ask(loaded, "Too long for this")
-    engine = GenerateEngine(replace(loaded, context_tokens=len(request.input_ids)))
+    engine = SlotEngine(replace(loaded, context_tokens=len(request.input_ids)))
     with pytest.raises(PromptTooLong) as refused:
         asyncio.run(all_events(engine, request))
     asyncio.run(engine.close())
@@ -168,13 +114,13 @@ def test_a_prompt_that_fills_the_context_is_refused_with_both_counts(loaded: Loa
 
 def test_the_answer_is_clamped_to_what_the_context_leaves(loaded: LoadedModel) -> None:
     request = ask(loaded, "Nearly too long")
-    engine = GenerateEngine(replace(loaded, context_tokens=len(request.input_ids) + 3))
+    engine = SlotEngine(replace(loaded, context_tokens=len(request.input_ids) + 3))
     events = asyncio.run(all_events(engine, request))
     asyncio.run(engine.close())
     assert events[-1] == Finished("length", len(request.input_ids), 3)
 
 
-def test_those_who_wait_are_told_their_place(engine: GenerateEngine, loaded: LoadedModel) -> None:
+def test_those_who_wait_are_told_their_place(engine: SlotEngine, loaded: LoadedModel) -> None:
     async def three() -> list[list[Event]]:
         requests = [ask(loaded, f"Question {number}") for number in range(3)]
         return await asyncio.gather(*(all_events(engine, request) for request in requests))
@@ -188,7 +134,7 @@ def test_those_who_wait_are_told_their_place(engine: GenerateEngine, loaded: Loa
 
 
 def test_closing_the_stream_ends_the_generation_within_one_token(
-    engine: GenerateEngine, loaded: LoadedModel
+    engine: SlotEngine, loaded: LoadedModel
 ) -> None:
     async def close_early() -> tuple[int, int]:
         stream = engine.stream(ask(loaded, "A long one", sampling=replace(GREEDY, max_new_tokens=1500)))
@@ -207,7 +153,7 @@ def test_closing_the_stream_ends_the_generation_within_one_token(
 
 def test_a_full_line_refuses_at_once(loaded: LoadedModel) -> None:
     async def too_many() -> None:
-        engine = GenerateEngine(loaded, max_waiting=1)
+        engine = SlotEngine(loaded, max_waiting=1)
         long = replace(GREEDY, max_new_tokens=1500)
         first, second, third = (engine.stream(ask(loaded, "Hi", sampling=long)) for _ in range(3))
         await anext(first)
@@ -221,7 +167,7 @@ def test_a_full_line_refuses_at_once(loaded: LoadedModel) -> None:
     asyncio.run(too_many())
 
 
-def test_one_who_leaves_the_line_is_never_answered(engine: GenerateEngine, loaded: LoadedModel) -> None:
+def test_one_who_leaves_the_line_is_never_answered(engine: SlotEngine, loaded: LoadedModel) -> None:
     async def leave() -> int:
         first = asyncio.create_task(all_events(engine, ask(loaded, "First")))
         await asyncio.sleep(0)
@@ -236,11 +182,11 @@ def test_one_who_leaves_the_line_is_never_answered(engine: GenerateEngine, loade
     assert engine.num_waiting == 0 and engine.num_tokens_made == num_tokens
 
 
-def broken(error: Exception, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forward(*_: object, **__: object) -> None:
+def broken(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def advance(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(loaded.model, "forward", forward)
+    monkeypatch.setattr(Network, "advance", advance)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +200,11 @@ def broken(error: Exception, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_out_of_memory_fails_one_request_and_the_next_one_works(
-    engine: GenerateEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     request = ask(loaded, "Too much", picture())
     with monkeypatch.context() as patch:
-        broken(error, loaded, patch)
+        broken(error, patch)
         with pytest.raises(OutOfMemory) as failed:
             answer(engine, request)
     assert failed.value.num_tokens == len(request.input_ids) and failed.value.num_pictures == 1
@@ -266,17 +212,17 @@ def test_out_of_memory_fails_one_request_and_the_next_one_works(
 
 
 def test_a_failure_of_the_network_is_told_and_the_next_one_works(
-    engine: GenerateEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        broken(IndexError("index out of range"), loaded, patch)
+        broken(IndexError("index out of range"), patch)
         with pytest.raises(GenerationFailed, match="IndexError"):
             answer(engine, ask(loaded, "Hi"))
     assert answer(engine, ask(loaded, "Hi"))
 
 
 def fail_all(
-    loaded: LoadedModel, engine: GenerateEngine, num_requests: int
+    loaded: LoadedModel, engine: SlotEngine, num_requests: int
 ) -> tuple[list[BaseException | list[Event]], BaseException | None]:
     """What requests asked together end with, and what one asked afterwards ends with; never hangs."""
 
@@ -302,12 +248,12 @@ def test_when_the_thread_breaks_everybody_is_told_and_so_is_the_worker(
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     reasons: list[str] = []
-    engine = GenerateEngine(loaded, on_broken=reasons.append)
+    engine = SlotEngine(loaded, on_broken=reasons.append)
     with monkeypatch.context() as patch:
-        broken(IndexError("index out of range"), loaded, patch)
-        patch.setattr(generate_engine, "_give_memory_back", faulty)
+        broken(MemoryError(), patch)
+        patch.setattr(engine_thread, "give_memory_back", faulty)
         ended, afterwards = fail_all(loaded, engine, 3)
-    assert {type(end) for end in ended} == {GenerationFailed, EngineBroken}
+    assert {type(end) for end in ended} == {EngineBroken}
     assert isinstance(afterwards, EngineBroken) and "device-side assert" in str(afterwards)
     assert len(reasons) == 1 and "device-side assert" in reasons[0]
     assert engine.num_running == engine.num_waiting == 0
@@ -318,9 +264,9 @@ def test_a_fault_of_the_device_breaks_the_engine_because_no_later_answer_could_s
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reasons: list[str] = []
-    engine = GenerateEngine(loaded, on_broken=reasons.append)
+    engine = SlotEngine(loaded, on_broken=reasons.append)
     with monkeypatch.context() as patch:
-        broken(torch.AcceleratorError("CUDA error: an illegal memory access"), loaded, patch)
+        broken(torch.AcceleratorError("CUDA error: an illegal memory access"), patch)
         ended, afterwards = fail_all(loaded, engine, 2)
     assert [type(end) for end in ended] == [EngineBroken, EngineBroken] and afterwards is not None
     assert len(reasons) == 1 and "illegal memory access" in reasons[0]
@@ -332,34 +278,26 @@ def test_a_fault_of_the_device_breaks_the_engine_because_no_later_answer_could_s
     [(float("nan"), GREEDY), (float("nan"), DRAWN), (float("inf"), DRAWN), (float("-inf"), GREEDY)],
 )
 def test_scores_that_are_no_numbers_are_told_with_the_remedy_instead_of_rubbish(
-    engine: GenerateEngine,
+    engine: SlotEngine,
     loaded: LoadedModel,
     monkeypatch: pytest.MonkeyPatch,
     value: float,
     sampling: SamplingSettings,
 ) -> None:
-    whole = loaded.model.forward
+    whole = Network.scores
 
-    def forward(*args: Any, **options: Any) -> Any:
-        output = whole(*args, **options)
-        output.logits[...] = value
-        return output
+    def scores(*args: Any) -> torch.Tensor:
+        return whole(*args).fill_(value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loaded.model, "forward", forward)
+        patch.setattr(Network, "scores", scores)
         with pytest.raises(GenerationFailed, match="--dtype float32"):
             answer(engine, ask(loaded, "Hi", sampling=sampling))
     assert answer(engine, ask(loaded, "Hi", sampling=sampling))
 
 
-def test_a_score_of_minus_infinity_only_rules_its_token_out() -> None:
-    logits = torch.tensor([1.0, float("-inf"), 3.0])
-    assert Sampler(GREEDY).draw(logits) == 2
-    assert {Sampler(replace(DRAWN, seed=seed)).draw(logits) for seed in range(20)} <= {0, 2}
-
-
 def test_a_warm_up_reads_a_picture_and_writes_a_token(loaded: LoadedModel) -> None:
-    engine = GenerateEngine(loaded)
+    engine = SlotEngine(loaded)
     warm_up(loaded, engine)
     assert engine.num_tokens_made >= 1
     asyncio.run(engine.close())
@@ -367,7 +305,7 @@ def test_a_warm_up_reads_a_picture_and_writes_a_token(loaded: LoadedModel) -> No
 
 def test_a_context_too_small_for_a_picture_is_no_reason_to_fail_the_warm_up(loaded: LoadedModel) -> None:
     small = replace(loaded, context_tokens=4)
-    cramped = GenerateEngine(small)
+    cramped = SlotEngine(small)
     warm_up(small, cramped)
     assert cramped.num_tokens_made == 0
     asyncio.run(cramped.close())
@@ -375,7 +313,7 @@ def test_a_context_too_small_for_a_picture_is_no_reason_to_fail_the_warm_up(load
 
 def test_closing_the_engine_ends_what_runs_and_what_waits_with_the_reason(loaded: LoadedModel) -> None:
     async def close_all() -> list[object]:
-        engine = GenerateEngine(loaded)
+        engine = SlotEngine(loaded)
         long = replace(GREEDY, max_new_tokens=1500)
         tasks = [asyncio.create_task(all_events(engine, ask(loaded, "Hi", sampling=long))) for _ in range(2)]
         while not engine.num_tokens_made:

@@ -1,0 +1,268 @@
+"""The thread in which the network runs: step after step, until the engine is closed or the device fails.
+
+Requests join and leave from the server's loop; the lock is held for bookkeeping only, never while the network computes.
+A failure ends the request that is at fault and no other: the one whose prompt is read, else the longest one where
+memory ran out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from model.engine.errors import EngineBroken, EngineClosed, EngineError, OutOfMemory, QueueFull
+from model.engine.faults import as_engine_error, first_sentence, give_memory_back
+from model.engine.job import Job, Message, tell_all
+from model.engine.numbers import EngineCounts
+from model.engine.request import Finished, Reading, Waiting
+from model.engine.scheduler import Chunk, Scheduler, Step
+from model.engine.slots import Placement, Slot
+from model.engine.step import Drawn, Stepper
+from model.engine.task import Task
+
+_log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+class EngineThread:
+    """Runs what the scheduler plans. Everything public may be called from any thread."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        stepper: Stepper,
+        max_waiting: int,
+        on_broken: Callable[[str], object],
+    ) -> None:
+        self.scheduler = scheduler
+        self.counts = EngineCounts()
+        self._stepper = stepper
+        self._max_waiting = max_waiting
+        self._on_broken = on_broken
+        self._changed = threading.Condition()
+        self._retired: set[int] = set()  # keys of adapters that are gone
+        self._close_reason: str | None = None
+        self._broken: tuple[str, str] | None = None  # kind and cause
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def join(self, task: Task) -> None:
+        """To the end of the line. Raises QueueFull, EngineClosed or EngineBroken."""
+        with self._changed:
+            if self._broken is not None:
+                raise EngineBroken(*self._broken)
+            if self._close_reason is not None:
+                raise EngineClosed(self._close_reason)
+            line = self.scheduler.line
+            if len(line) >= self._max_waiting:
+                raise QueueFull(len(line))
+            self.scheduler.join(task)
+            if len(line) > 1 or self.scheduler.reading is not None:
+                task.job.tell(Waiting(len(line)))
+            self._changed.notify_all()
+
+    def leave(self, task: Task) -> None:
+        """Nobody reads its events any more: out of the line at once, out of its slot before the next step."""
+        with self._changed:
+            task.job.cancel()
+            if task in self.scheduler.line:
+                self.scheduler.leave(task)
+                self._tell_positions()
+            self._changed.notify_all()
+
+    def retire(self, key: int) -> None:
+        """No request will come with this key any more: what was computed with it is dropped once nobody uses it."""
+        with self._changed:
+            self._retired.add(key)
+            self._changed.notify_all()
+
+    def close(self, reason: str) -> None:
+        """Ends everything with EngineClosed and waits for the thread."""
+        with self._changed:
+            self._close_reason = self._close_reason or reason
+            self._changed.notify_all()
+        self._thread.join()
+
+    # --- in the thread --------------------------------------------------------------------------------
+
+    @property
+    def lock(self) -> threading.Condition:
+        """Held while scheduler and counts change."""
+        return self._changed
+
+    @torch.inference_mode()
+    def _work(self) -> None:
+        try:
+            while (step := self._next_step()) is not None:
+                self._carry_out(step)
+            self._end_all(EngineClosed(self._close_reason or ""))
+        except Exception as error:  # noqa: BLE001 - the thread's edge: else all that wait would wait for ever
+            _log.exception("the engine broke")
+            with self._changed:
+                self._broken = (type(error).__name__, first_sentence(error))
+            broken = EngineBroken(*self._broken)
+            self._end_all(broken)
+            self._on_broken(str(broken))
+
+    def _next_step(self) -> Step | None:
+        """Waits for something to do; None when the engine is closed."""
+        with self._changed:
+            while True:
+                for task in self.scheduler.running:
+                    if task.job.cancelled:
+                        self._release(task)
+                self._drop_retired()
+                if self._close_reason is not None:
+                    return None
+                if self.scheduler.has_work:
+                    return self._planned()
+                self._changed.wait()
+
+    def _planned(self) -> Step:
+        step = self.scheduler.plan()
+        if step.placed is not None and step.chunk is not None:
+            task = step.chunk.task
+            self.counts.num_prompt_tokens += len(task.ids)
+            self.counts.num_reused_tokens += step.placed.num_reused
+            task.job.tell(Reading())
+            self._tell_positions()
+        return step
+
+    def _carry_out(self, step: Step) -> None:
+        chunk = None if step.chunk is None else self._ready(step, step.chunk)
+        answering = [task for task in step.answering if self._has_room(task)]
+        if not answering and chunk is None:
+            return
+        suspect = (
+            chunk.task if chunk is not None else max(answering, key=lambda task: len(task.held_slot.ids))
+        )
+        drawn = self._tried(lambda: self._stepper.run(answering, chunk), suspect)
+        if isinstance(drawn, EngineError):
+            alone = chunk is not None or isinstance(drawn, OutOfMemory)
+            for task in [suspect] if alone else answering:
+                self._fail(task, drawn)
+            return
+        self._count(answering, chunk)
+        self._tell_drawn(drawn)
+
+    def _ready(self, step: Step, chunk: Chunk) -> Chunk | None:
+        """The chunk, once it can be read."""
+        ready = self._tried(lambda: self._prepare(step, chunk), chunk.task, keep=step.placed)
+        if isinstance(ready, EngineError):
+            self._fail(chunk.task, ready)
+            return None
+        return chunk if ready else None
+
+    def _prepare(self, step: Step, chunk: Chunk) -> bool:
+        """Room for a prompt whose turn has come, and its pictures; False while those are not all there."""
+        if step.placed is not None:
+            self._stepper.place(step.placed, chunk.task)
+        return self._stepper.encode(chunk.task, at_once=not step.answering)
+
+    def _has_room(self, task: Task) -> bool:
+        error = self._tried(lambda: self._stepper.reserve(task), task)
+        if error is not None:
+            self._fail(task, error)
+        return error is None
+
+    def _count(self, answering: Sequence[Task], chunk: Chunk | None) -> None:
+        with self._changed:
+            self.counts.num_steps += 1
+            self.counts.num_rows += len(answering)
+            for task in answering:
+                self.scheduler.token_read(task)
+            if chunk is not None:
+                self.counts.num_rows += chunk.stop - chunk.start
+                self.scheduler.chunk_read(chunk)
+                if chunk.is_last:
+                    self._stepper.forget_reading(chunk.task)
+
+    def _tell_drawn(self, drawn: Sequence[Drawn]) -> None:
+        """Hands out the step's tokens as text; who is finished leaves its slot."""
+        messages: list[tuple[Job, Message]] = []
+        for task, token in drawn:
+            if isinstance(token, EngineError):
+                self._fail(task, token)
+                continue
+            self.counts.num_tokens_made += 1
+            task.token = token
+            events = task.answer.feed(token)
+            messages += [(task.job, event) for event in events]
+            if events and isinstance(events[-1], Finished):
+                with self._changed:
+                    self._release(task)
+        tell_all(messages)
+
+    # --- when something ends --------------------------------------------------------------------------
+
+    def _tried(
+        self, action: Callable[[], Result], task: Task, keep: Placement | None = None
+    ) -> Result | EngineError:
+        """What `action` gives, or why it failed; where memory ran out, tried again without remembered prefixes.
+
+        The exception itself is not kept: its frames hold tensors.
+        """
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - whatever the network raises must end one answer only
+            fault = self._as_error(error, task)
+        if isinstance(fault, OutOfMemory) and self._drop_idle(keep):
+            try:
+                return action()
+            except Exception as error:  # noqa: BLE001 - the same
+                fault = self._as_error(error, task)
+        if isinstance(fault, OutOfMemory):
+            give_memory_back()
+        return fault
+
+    def _as_error(self, error: Exception, task: Task) -> EngineError:
+        num_tokens = max(len(task.ids), len(task.held_slot.ids))
+        return as_engine_error(error, num_tokens, len(task.request.pictures))
+
+    def _fail(self, task: Task, error: EngineError) -> None:
+        """Ends one request and gives its memory back."""
+        with self._changed:
+            self._release(task, remember=False)
+        task.job.tell(error)
+
+    def _release(self, task: Task, *, remember: bool = True) -> None:
+        slot = task.held_slot
+        self.scheduler.leave(task)
+        self._stepper.forget_reading(task)
+        if not remember:
+            self._forget(slot)
+
+    def _forget(self, slot: Slot) -> None:
+        self.scheduler.table.forget(slot)
+        self._stepper.release(slot)
+
+    def _drop_idle(self, keep: Placement | None) -> bool:
+        """Forgets what nobody uses; False where there was nothing."""
+        with self._changed:
+            idle = [slot for slot in self.scheduler.table.idle() if keep is None or slot is not keep.source]
+            for slot in idle:
+                self._forget(slot)
+        give_memory_back()
+        return bool(idle)
+
+    def _drop_retired(self) -> None:
+        for slot in self.scheduler.table.idle():
+            if slot.key in self._retired:
+                self._forget(slot)
+
+    def _end_all(self, error: EngineError) -> None:
+        """Everybody hears it, and nothing stays allocated."""
+        with self._changed:
+            for task in [*self.scheduler.line, *self.scheduler.running]:
+                self.scheduler.leave(task)
+                task.job.tell(error)
+            for slot in self.scheduler.table.slots:
+                self._forget(slot)
+            self._stepper.pictures.forget()
+
+    def _tell_positions(self) -> None:
+        tell_all((task.job, Waiting(place)) for place, task in enumerate(self.scheduler.line, start=1))

@@ -1,0 +1,164 @@
+"""Which place in the cache a request gets, and whose prefix it may use: bookkeeping in tokens, no torch here.
+
+A slot holds keys and values of one sequence. A request goes to the slot that shares the longest prefix of ids, if that
+one is free and mostly shared; else the shared part is copied into another. What nobody uses stays remembered
+until its room is needed, the least recently used first.
+
+A running request reserves room for its longest possible answer, so that it can always be finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+_BLOCK = 64
+TAKE_OVER_SHARE = 0.5
+"""A free slot is taken over when at least this share of what it holds is used again; else it is left to its own
+conversation and the shared part (often just the system prompt) is copied."""
+
+
+def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many ids at the beginning are equal."""
+    length = min(len(left), len(right))
+    start = 0
+    while start < length and left[start : start + _BLOCK] == right[start : start + _BLOCK]:
+        start += _BLOCK
+    for place in range(start, min(start + _BLOCK, length)):
+        if left[place] != right[place]:
+            return place
+    return min(start + _BLOCK, length) if start < length else length
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """One sequence's place. `ids` are those whose keys and values are there; `held` tokens are allocated."""
+
+    number: int
+    key: int = 0  # which adapter computed it; prefixes of different keys are never compared
+    ids: list[int] = field(default_factory=list)
+    held: int = 0
+    reserved: int = 0  # above 0: in use
+    last_used: int = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.reserved > 0
+
+    @property
+    def cost(self) -> int:
+        """Tokens of the budget that this slot takes."""
+        return max(self.held, self.reserved)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """`slot` is reserved now; its first `num_reused` ids come from `source` (itself, another slot or nobody).
+
+    The memory of `evicted` has to be freed first.
+    """
+
+    slot: Slot
+    source: Slot | None
+    num_reused: int
+    evicted: tuple[Slot, ...]
+
+
+class SlotTable:
+    """All slots and their common budget."""
+
+    def __init__(self, num_slots: int, budget_tokens: int) -> None:
+        if num_slots < 1 or budget_tokens < 1:
+            raise ValueError(
+                f"{num_slots} slots with {budget_tokens} tokens: there must be at least one of each"
+            )
+        self.slots = tuple(Slot(number) for number in range(num_slots))
+        self.budget_tokens = budget_tokens
+        self._clock = 0
+
+    @property
+    def used_tokens(self) -> int:
+        return sum(slot.cost for slot in self.slots)
+
+    def place(self, key: int, ids: Sequence[int], num_tokens: int) -> Placement | None:
+        """Room for a sequence that begins with `ids` and may grow to `num_tokens`; None while there is none.
+
+        At least one id is left to be read, since its scores are what the answer begins with.
+        """
+        in_use = sum(slot.cost for slot in self.slots if slot.busy)
+        if num_tokens > self.budget_tokens - in_use or all(slot.busy for slot in self.slots):
+            return None
+        source, num_shared = self._longest_prefix(key, ids)
+        slot = self._target(source, num_shared)
+        evicted = list(self._make_room(slot, source, num_tokens))
+        if self._excess(slot, num_tokens, evicted) > 0 and source is not None and not source.busy:
+            # Source and copy do not fit both, so the source itself is used.
+            evicted = list(self._make_room(source, source, num_tokens))
+            if slot is not source and slot.held and slot not in evicted:
+                evicted.append(slot)
+            slot = source
+        oversized = self._excess(slot, num_tokens, evicted) > 0
+        if oversized:  # what it holds from before is too much: begin anew
+            evicted.append(slot)
+            source, num_shared = (None, 0) if source is slot else (source, num_shared)
+        for each in evicted:
+            self.forget(each)
+        slot.key, slot.reserved, slot.last_used = key, num_tokens, self._tick()
+        slot.ids = list(ids[:num_shared])
+        return Placement(slot, source if num_shared else None, num_shared, tuple(evicted))
+
+    def free(self, slot: Slot) -> None:
+        """Nobody uses it any more; what it holds is remembered."""
+        slot.reserved = 0
+        slot.last_used = self._tick()
+
+    def forget(self, slot: Slot) -> None:
+        """It holds nothing any more."""
+        slot.ids = []
+        slot.held = 0
+
+    def idle(self) -> list[Slot]:
+        """Slots that hold something that nobody uses, the least recently used first."""
+        return sorted(
+            (slot for slot in self.slots if not slot.busy and slot.held), key=lambda slot: slot.last_used
+        )
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def _longest_prefix(self, key: int, ids: Sequence[int]) -> tuple[Slot | None, int]:
+        ids = list(ids[:-1])
+        best, longest = None, 0
+        for slot in self.slots:
+            if slot.key != key or not slot.ids:
+                continue
+            length = shared_prefix(slot.ids, ids)
+            # Of equally long ones a free one is better: it may be taken over.
+            if length > longest or (
+                length == longest > 0 and best is not None and best.busy and not slot.busy
+            ):
+                best, longest = slot, length
+        return best, longest
+
+    def _target(self, source: Slot | None, num_shared: int) -> Slot:
+        """The slot to write into: the source, if it may be taken over, else an empty or long unused one."""
+        if source is not None and not source.busy and num_shared >= TAKE_OVER_SHARE * len(source.ids):
+            return source
+        free = [slot for slot in self.slots if not slot.busy]
+        others = [slot for slot in free if slot is not source]
+        return min(others or free, key=lambda slot: (bool(slot.held), slot.last_used))
+
+    def _excess(self, slot: Slot, num_tokens: int, evicted: Sequence[Slot]) -> int:
+        """By how many tokens the budget would be exceeded."""
+        rest = sum(each.cost for each in self.slots if each is not slot and each not in evicted)
+        return rest + max(slot.held, num_tokens) - self.budget_tokens
+
+    def _make_room(self, slot: Slot, source: Slot | None, num_tokens: int) -> Iterator[Slot]:
+        evicted: list[Slot] = []
+        for idle in self.idle():
+            if self._excess(slot, num_tokens, evicted) <= 0:
+                return
+            if idle is not slot and idle is not source:
+                evicted.append(idle)
+                yield idle

@@ -1,0 +1,108 @@
+"""What the engine's tests share: a tiny real network, requests to ask it, and what `generate` would have said."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from conversations.messages import Content, ImageRef, Message
+from model.checkpoint import LoadedModel
+from model.engine.request import Event, GenerationRequest, Picture, Piece, SamplingSettings
+from model.engine.slot_engine import SlotEngine
+from model.engine.token_text import TokenText
+from model.pixels import pixel_values
+from model.prompt import render
+
+GREEDY = SamplingSettings(temperature=0.0, max_new_tokens=24)
+DRAWN = SamplingSettings(temperature=1.0, top_p=0.9, max_new_tokens=24, seed=7)
+LONG = SamplingSettings(temperature=0.0, max_new_tokens=1500)
+
+
+def picture(colour: str = "red") -> Picture:
+    """A plain picture, named by its content as the door names it."""
+    image = Image.new("RGB", (48, 40), colour)
+    return Picture(hashlib.sha256(image.tobytes()).hexdigest(), image)
+
+
+def asked(
+    loaded: LoadedModel,
+    turns: Sequence[Content],
+    pictures: Sequence[Picture] = (),
+    sampling: SamplingSettings = GREEDY,
+    model: str | None = None,
+) -> GenerationRequest:
+    """A conversation: user's and assistant's turns by turns, the last one the user's; pictures in their order."""
+    messages = [Message("assistant" if place % 2 else "user", content) for place, content in enumerate(turns)]
+    prompt = render(
+        loaded.template,
+        messages,
+        loaded.tokenizer,
+        num_patches=loaded.num_patches,
+        image_token_id=loaded.image_token_id,
+    )
+    return GenerationRequest(model or loaded.name, tuple(prompt.input_ids), tuple(pictures), sampling)
+
+
+def ask(
+    loaded: LoadedModel,
+    question: str,
+    *pictures: Picture,
+    sampling: SamplingSettings = GREEDY,
+    model: str | None = None,
+) -> GenerationRequest:
+    """One question about some pictures."""
+    content: Content = (*(ImageRef(each.sha256) for each in pictures), question)
+    return asked(loaded, [content], pictures, sampling, model)
+
+
+async def all_events(engine: SlotEngine, request: GenerationRequest) -> list[Event]:
+    return [event async for event in engine.stream(request)]
+
+
+def text_of(events: Sequence[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Piece))
+
+
+def answer(engine: SlotEngine, request: GenerationRequest) -> str:
+    return text_of(asyncio.run(all_events(engine, request)))
+
+
+def answers(engine: SlotEngine, requests: Sequence[GenerationRequest]) -> list[str]:
+    """Asked at once, in this order."""
+
+    async def together() -> list[str]:
+        ended = await asyncio.gather(*(all_events(engine, request) for request in requests))
+        return [text_of(events) for events in ended]
+
+    return asyncio.run(together())
+
+
+def generated(loaded: LoadedModel, request: GenerationRequest, model: Any = None) -> list[int]:
+    """transformers' own greedy continuation."""
+    images = [each.image for each in request.pictures]
+    pixels = {"pixel_values": pixel_values(images, loaded.pixels)} if images else {}
+    with torch.inference_mode():
+        output = (model or loaded.model).generate(
+            input_ids=torch.tensor([request.input_ids]),
+            attention_mask=torch.ones(1, len(request.input_ids), dtype=torch.long),
+            **pixels,
+            do_sample=False,
+            max_new_tokens=request.sampling.max_new_tokens,
+            pad_token_id=0,
+        )
+    return list(output[0, len(request.input_ids) :].tolist())
+
+
+def spelled(loaded: LoadedModel, ids: Sequence[int]) -> str:
+    """Ids as text, without the broken characters that random weights write."""
+    token_text = TokenText(loaded.tokenizer)
+    return "".join(map(token_text.feed, ids)) + token_text.rest()
+
+
+def generated_text(loaded: LoadedModel, request: GenerationRequest, model: Any = None) -> str:
+    return spelled(loaded, generated(loaded, request, model))
