@@ -80,8 +80,9 @@ def _question(kind: str, number: int, seed: int) -> Question:
 
 
 def _wanted(kind: str, number: int) -> str | None:
-    """Yes and no in turn, so that they are balanced."""
-    return ("yes", "no")[number % 2] if kind in ("existence", "relation") else None
+    """Yes and no, and the four sides, in turn, so that they are balanced."""
+    answers = {"existence": ("yes", "no"), "relation": facts.SIDES}.get(kind)
+    return answers[number % len(answers)] if answers else None
 
 
 def _ask(kind: str, scene: Scene, rng: random.Random, held_out: bool, wanted: str | None) -> Exchange | None:
@@ -113,7 +114,7 @@ def score(question: Question, answer: str) -> float:
 def _stated(kind: str, fact: facts.Fact, answer: str) -> facts.Fact | None:
     readers: dict[str, Callable[[str], facts.Fact | None]] = {
         "count": facts.number, "count_colour": facts.number, "existence": facts.yes_or_no,
-        "relation": facts.yes_or_no, "comparison": _larger, SMALL_TALK: str.strip,
+        "relation": facts.side, "comparison": _larger, SMALL_TALK: str.strip,
         "extreme": lambda said: frozenset(("", colour, shape) for _, colour, shape in facts.things(said)),
         "removal": _remaining,
     }  # fmt: skip

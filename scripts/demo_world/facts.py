@@ -7,6 +7,7 @@ import re
 from scripts.demo_world.scene import COLOURS, PLACES, SHAPES, SIZES
 
 NUMBERS = ("zero", "one", "two", "three", "four")
+SIDES = ("left", "right", "above", "below")
 Fact = str | int | frozenset[tuple[str, ...]]
 """A yes or no, a count, a word of the world, or the set of things that a sentence lists."""
 
@@ -23,6 +24,12 @@ def yes_or_no(answer: str) -> str | None:
     """The answer's first word if it is yes or no."""
     first = words(answer)[:1]
     return first[0] if first in (["yes"], ["no"]) else None
+
+
+def side(answer: str) -> str | None:
+    """On which side of the other a thing is said to stand, in what follows "so"."""
+    _, so, after = answer.rpartition(" so ")
+    return one_of(after, SIDES) if so else None
 
 
 def number(answer: str) -> int | None:

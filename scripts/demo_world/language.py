@@ -16,6 +16,7 @@ from scripts.demo_world.scene import COLOURS, SHAPES, Scene, Thing
 from scripts.demo_world.wording import PHRASINGS
 
 _SIDES = ("to the left of", "to the right of", "above", "below")
+_OPPOSITES = dict(zip(_SIDES, ("to the right of", "to the left of", "below", "above"), strict=True))
 _SIDE_GAP = 0.12  # centres closer than this are neither clearly left nor clearly right of each other
 
 
@@ -180,6 +181,11 @@ def _holds(one: Thing, side: str, other: Thing) -> bool | None:
     return None if abs(gap) < _SIDE_GAP else gap > 0
 
 
+def _fact_of(side: str) -> str:
+    """ "to the left of" states "left"."""
+    return next(word for word in facts.SIDES if word in side.split())
+
+
 def relation(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
     if len(scene.things) < 2:
         return None
@@ -189,11 +195,11 @@ def relation(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | Non
     holds = _holds(one, side, other)
     if the is None or that is None or holds is None:
         return None
-    answer = f"Yes, {the} is {side} {that}." if holds else f"No, {the} is not {side} {that}."
+    true_side = side if holds else _OPPOSITES[side]
+    # Places first, then what follows from them: each word needs only what stands before it (docs/decisions/0007).
+    answer = f"{the.capitalize()} is {at(one)} and {that} is {at(other)}, so {the} is {true_side} {that}."
     said = side.replace("to the ", "") if rng.random() < 0.4 else side
-    return _exchange(
-        "relation", rng, held_out, answer, "yes" if holds else "no", the=the, other=that, side=said
-    )
+    return _exchange("relation", rng, held_out, answer, _fact_of(true_side), the=the, other=that, side=said)
 
 
 def comparison(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:

@@ -7,6 +7,8 @@ from collections import Counter
 import pytest
 
 from scripts.demo_world.examination import ALL_KINDS, SEEDS_FROM, mark, questions, table
+from scripts.demo_world.facts import SIDES
+from scripts.demo_world.facts import side as side_of
 from scripts.demo_world.samples import picture_sample
 
 
@@ -22,9 +24,28 @@ def test_it_asks_at_least_two_thousand_questions_the_same_number_of_every_kind(a
 
 
 def test_yes_and_no_are_balanced(asked) -> None:
-    for kind in ("existence", "relation"):
-        said = Counter(question.exchange.fact for question in asked if question.kind == kind)
-        assert abs(said["yes"] - said["no"]) <= 4
+    said = Counter(question.exchange.fact for question in asked if question.kind == "existence")
+    assert abs(said["yes"] - said["no"]) <= 4
+
+
+def test_the_four_sides_are_balanced_and_the_side_asked_for_is_true_about_half_of_the_time(asked) -> None:
+    relations = [question.exchange for question in asked if question.kind == "relation"]
+    said = Counter(exchange.fact for exchange in relations)
+    assert set(said) == set(SIDES) and max(said.values()) - min(said.values()) <= 4
+    true = sum(exchange.fact in exchange.question.split() for exchange in relations)
+    assert 0.35 < true / len(relations) < 0.65
+
+
+@pytest.mark.parametrize(
+    ("answer", "side"),
+    [
+        ("The star is at the left and the ring is at the top, so the star is below the ring.", "below"),
+        ("The star is at the left.", None),
+        ("No, so the star is to the left of it or above it.", None),
+    ],
+)
+def test_a_relation_is_what_follows_from_the_places(answer: str, side: str | None) -> None:
+    assert side_of(answer) == side
 
 
 def test_at_least_a_fifth_is_worded_as_never_in_training(asked) -> None:
