@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def import_file(
     chosen = ((number, example) for number, example in records_of(path, stored.ref) if number >= first)
     try:
         while batch := list(islice(chosen, BATCH)):
-            wholes = [_whole(example, tag) for _, example in batch]
+            now = datetime.now(UTC)
+            # apart by a moment each, since the library and an export keep the order of time
+            times = [now - timedelta(microseconds=BATCH - place) for place in range(len(batch))]
+            wholes = [_whole(example, tag, time) for (_, example), time in zip(batch, times, strict=True)]
             store.exchange.add(owner, wholes)
             tally.num_conversations += len(batch)
             tally.num_answers += sum(len(example.messages) // 2 for _, example in batch)
@@ -101,13 +105,13 @@ class _Stored:
             raise RowError("image", f"{name}: {str(error).removesuffix('.')}") from error
 
 
-def _whole(example: Example, tag: str) -> WholeConversation:
+def _whole(example: Example, tag: str, created_at: datetime) -> WholeConversation:
     answer = replace(UNKNOWN_ANSWER, system_prompt=example.system)
     turns = tuple(
         WholeTurn(place - 1 if place else None, message.role, message.text, message.images, answer=answer)
         for place, message in enumerate(example.messages)
     )
-    return WholeConversation(turns, system_prompt=example.system, tags=(tag,))
+    return WholeConversation(turns, "", example.system, created_at, tags=(tag,))
 
 
 def _was_moved(message: Message) -> bool:

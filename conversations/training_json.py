@@ -69,7 +69,7 @@ def records_of(path: Path, picture: PictureOf) -> Iterator[tuple[int, Example]]:
     for number, row in records(path):
         try:
             example = example_of(row, picture)
-            _check_texts(example)
+            _check_kept(example)
         except (RowError, InvalidText) as error:
             raise InvalidImport(f"{path}, record {number}, {error}.") from error
         yield number, example
@@ -83,7 +83,7 @@ def faults(path: Path, pictures: PictureFolder) -> tuple[int, list[str]]:
         for number, row in records(path):
             count = number
             try:
-                _check_texts(example_of(row, pictures.ref))
+                _check_kept(example_of(row, pictures.ref))
             except (RowError, InvalidText) as error:
                 found.append(f"{path}, record {number}, {error}.")
             if len(found) == MAX_FAULTS:
@@ -93,10 +93,12 @@ def faults(path: Path, pictures: PictureFolder) -> tuple[int, list[str]]:
     return count, found
 
 
-def _check_texts(example: Example) -> None:
+def _check_kept(example: Example) -> None:
     """What the log could not keep is refused before anything of the file is kept."""
     checked_text(example.system, "the system text")
     for number, message in enumerate(example.messages):
+        if message.role == "user" and not message.text.strip() and not message.images:
+            raise RowError(f"conversations[{number}].value", "is an empty question without a picture")
         for part in message.content:
             if isinstance(part, str):
                 try:

@@ -141,8 +141,8 @@ def _show_row(row: PreviewRow, number: int, checkpoint: str) -> None:
         print(f"Learned, between ⟦ and ⟧ (pictures left out):\n{_bracketed(shown, mask)}\n")
         num_image = prompt.input_ids.count(loaded.image_token_id)
         print(
-            f"{len(prompt.input_ids)} tokens, {sum(mask)} learned, {num_image} of {len(prompt.images)} pictures; "
-            f"the model holds {loaded.context_tokens}"
+            f"{len(prompt.input_ids)} tokens, {sum(mask)} of them learned, {num_image} image tokens for "
+            f"{len(prompt.images)} pictures; the model holds {loaded.context_tokens}"
         )
         for place, (token_id, piece, is_learned) in enumerate(
             zip(prompt.input_ids, pieces, mask, strict=True)
