@@ -15,12 +15,13 @@ _BARE_ERROR = '{"error": "'
 
 
 class ChunkReader:
-    """Reads one answer. `cut` ends it where its server would not; None trusts the server."""
+    """Reads one answer. `cut` ends it where its server would not, and drops space before it; None trusts the server."""
 
     def __init__(self, base_url: str, cut: AnswerCut | None) -> None:
         self._base_url = base_url
         self._cut = cut
         self._pieces = WholePieces()
+        self._has_text = False
         self._reason: str | None = None
         self._usage: Mapping[str, Any] = {}
 
@@ -55,7 +56,13 @@ class ChunkReader:
             yield Piece(piece)
 
     def _certain(self, text: str) -> str:
-        return self._cut.feed(text) if self._cut is not None else text
+        return self._without_leading_space(self._cut.feed(text)) if self._cut is not None else text
+
+    def _without_leading_space(self, text: str) -> str:
+        """A model's answer begins with the space that parts it from the role header."""
+        text = text if self._has_text else text.lstrip()
+        self._has_text = self._has_text or bool(text)
+        return text
 
     def _finished(self) -> Finished:
         if self._reason is None:

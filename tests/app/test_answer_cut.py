@@ -26,6 +26,11 @@ def cut(text: str, stops: Sequence[str] = (), pieces: int = 1) -> str:
         ("A red circle.### Assistant : more", "A red circle."),
         ("Yes.\n### Human: x", "Yes.\n"),
         ("Yes.###", "Yes."),
+        ("It is red.### large.### so it goes on", "It is red."),
+        ("It is red.###\nmore", "It is red."),
+        ("Two parts:\n### One\n### Two", "Two parts:\n### One\n### Two"),
+        ("x = 1  ### a comment", "x = 1  ### a comment"),
+        ("a####b", "a####b"),
         ("Yes.### \n", "Yes."),
         ("### Colours\nred", "### Colours\nred"),
         ("### Human anatomy\nbones", "### Human anatomy\nbones"),
@@ -35,7 +40,7 @@ def cut(text: str, stops: Sequence[str] = (), pieces: int = 1) -> str:
         ("", ""),
     ],
 )
-def test_only_the_next_turns_header_and_a_bare_mark_at_the_end_are_cut(
+def test_a_mark_after_text_before_a_header_or_at_the_end_is_cut_and_a_heading_is_not(
     text: str, answer: str, pieces: int
 ) -> None:
     assert cut(text, pieces=pieces) == answer
