@@ -16,7 +16,7 @@ PICTURE_SIZE = 384
 EXAMPLES = (
     (910_000_021, "Describe the picture."),
     (910_000_000, "How many crosses are there?"),
-    (910_000_026, "What would remain if the black ones were removed?"),
+    (910_000_112, "Is the yellow cross to the left of the orange circle?"),
     (910_000_038, "Which shape is the largest?"),
 )
 
