@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime
+from html import escape
 from itertools import count
 from typing import Any
 
@@ -19,16 +20,18 @@ from app.answering import Update
 from app.browser_event import MAX_TEXT, BrowserEvent
 from app.fair_share import FairShare
 from app.picture_routes import Tickets
+from app.prompt_view import PromptView
 from app.sidebar_view import sidebar_html
 from app.thread_view import thread_html
 from app.turns import Ask, Choices, Edit, Order, Retry, Turns
 from app.visitors import username_of
+from app.worker_client import WorkerError
 from app.worker_status import WorkerStatus
 from conversations.errors import AlreadyAnswered, InvalidText, LogError, NotFound
 from conversations.store import ConversationStore
 
 Feeds = dict[str, dict[str, Any]]
-"""Feed name ("thread", "live", "list", "notice", "status") to its message."""
+"""Feed name ("thread", "live", "list", "notice", "status", "prompt") to its message."""
 
 MAX_PICTURES = 10
 CONVERSATIONS_A_PAGE = 50
@@ -52,14 +55,19 @@ class ChatEvents:
         *,
         restart: Callable[[], None] | None = None,
         may_restart: Callable[[str], bool] = lambda owner: False,
+        prompts: PromptView | None = None,
     ) -> None:
-        """`restart` starts the worker again, None where it runs elsewhere; `may_restart` says which owner may ask."""
+        """`restart` starts the worker again, None where it runs elsewhere; `may_restart` says which owner may ask.
+
+        `prompts` shows what the model saw, None where nothing can.
+        """
         self._store = store
         self._turns = turns
         self._tickets = tickets
         self._status = status
         self._restart = restart
         self._may_restart = may_restart
+        self._prompts = prompts
         self._answers = FairShare(ANSWERS_OF_OWNER, ANSWERS_OF_ADDRESS, wording.too_many_answers)
         self._numbers = count(1)
 
@@ -146,9 +154,21 @@ class ChatEvents:
                 "models": list(status.models),
                 "system": (health.system or "") if health else "",
                 "user": username_of(owner) or "",
+                "lacks": " ".join(status.lacks),
                 "can_restart": tone == "failed" and self._restart is not None and self._may_restart(owner),
             }
         }
+
+    def prompt(self, owner: str, event: BrowserEvent) -> Feeds:
+        """What the model saw when it gave this answer; where that cannot be told, why."""
+        turn_id = event.turn()
+        try:
+            if self._prompts is None:
+                raise InvalidText("This page shows no prompts.")
+            html = self._prompts.html(owner, turn_id)
+        except (WorkerError, LogError) as error:
+            html = f'<p class="facts">{escape(wording.sentence(error))}</p>'
+        return {"prompt": {"n": next(self._numbers), "turn": turn_id, "html": html}}
 
     def restart(self, owner: str, event: BrowserEvent) -> Feeds:
         """Start a worker that failed again; the status tells how it goes."""

@@ -95,6 +95,7 @@ def _start_worker(settings: Settings) -> WorkerProcess | None:
 def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
     from app.chat_events import ChatEvents
     from app.picture_routes import Tickets
+    from app.prompt_view import PromptView
     from app.turns import Turns
     from app.upkeep import Upkeep
     from app.visitors import username_of
@@ -125,6 +126,7 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
             lambda: watch.now,
             restart=worker.restart if worker is not None else None,
             may_restart=lambda owner: settings.is_admin(username_of(owner)),
+            prompts=PromptView(store, client),
         )
         page = launch(settings, store, tickets, events)
         print(f"LLaVA Loop is at {page.local_url}", flush=True)

@@ -100,6 +100,7 @@ def _reply_tools(turn: Turn) -> str:
         + tool("retry", "Answer again", "retry")
         + tool("rate", "A good answer", "up", value="up", pressed=up)
         + tool("rate", "A bad answer", "down", value="down", pressed=down)
+        + tool("see-prompt", "What does the model see?", "eye", needs="prompt")
         + (f'<span class="measures">{escape(measures(turn.answer))}</span>' if turn.answer else "")
         + "</div>"
     )

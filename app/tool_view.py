@@ -9,12 +9,23 @@ def icon(name: str) -> str:
 
 
 def tool(
-    do: str, label: str, symbol: str, *, value: str = "", disabled: bool = False, pressed: bool | None = None
+    do: str,
+    label: str,
+    symbol: str,
+    *,
+    value: str = "",
+    disabled: bool = False,
+    pressed: bool | None = None,
+    needs: str = "",
 ) -> str:
-    """A button whose click the browser tells apart by `do` and `value`; `label` is said and shown on hover."""
+    """A button whose click the browser tells apart by `do` and `value`; `label` is said and shown on hover.
+
+    `needs` is a feature of the server without which it is not shown.
+    """
     held = f' data-value="{value}"' if value else ""
     state = "" if pressed is None else f' aria-pressed="{"true" if pressed else "false"}"'
     off = " disabled" if disabled else ""
+    off += f' data-needs="{needs}"' if needs else ""
     return (
         f'<button type="button" class="tool" data-do="{do}"{held} title="{label}" '
         f'aria-label="{label}"{state}{off}>{icon(symbol)}</button>'

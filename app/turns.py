@@ -192,8 +192,9 @@ class Turns:
             return known
 
     def _settings(self, choices: Choices) -> AnswerSettings:
-        """What is logged: the seed is drawn here, so that every answer can be had again."""
+        """What is logged: the seed is drawn here, so that every answer can be had again where the server takes one."""
         model, template = self._model_and_template(choices)
+        drawn = None if "seed" in self._status().lacks else secrets.randbelow(2**31)
         return AnswerSettings(
             model=model,
             template=template,
@@ -201,7 +202,7 @@ class Turns:
             temperature=choices.temperature,
             top_p=choices.top_p,
             max_new_tokens=choices.max_new_tokens,
-            seed=secrets.randbelow(2**31) if choices.seed is None else choices.seed,
+            seed=drawn if choices.seed is None else choices.seed,
         )
 
     def _with_worker(self, answer_id: int, settings: AnswerSettings, choices: Choices) -> AnswerSettings:
