@@ -79,7 +79,13 @@
     loop.say("delete", { conversation: doomed });
     if (doomed === loop.conversation) loop.open(null, "replaceState");
   });
-  loop.does("more", (element) => { element.disabled = true; wanted += PAGE; ask(); });
+  let growing = false; // between Show more and what it brings
+  loop.does("more", () => {
+    if (growing) return;
+    growing = true;
+    wanted += PAGE;
+    ask();
+  });
   loop.on("list", (feed) => {
     if (feed.search !== $("#search").value || (feed.more && feed.shown < wanted)) return ask();
     if ($("#chats [data-renaming]")) return;
@@ -91,6 +97,7 @@
     // The keyboard stays on its line, and after Show more goes to the first line that it brought.
     if (id) $(`#chats .chat[data-conversation="${id}"] [data-do="${focused.dataset.do}"]`)?.focus({ preventScroll: true });
     else if (focused) $$("#chats .chat .open")[before]?.focus({ preventScroll: true });
+    growing = false;
   });
   document.addEventListener("loop:changed", () => loop.begun && mark());
 
@@ -199,7 +206,7 @@
     $("#choices").addEventListener("input", told);
     $("#choices").addEventListener("submit", (event) => event.preventDefault());
     let soon;
-    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 200); wanted = PAGE; });
+    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 200); wanted = PAGE; growing = false; });
     ask();
   });
 })();

@@ -18,6 +18,7 @@ from app.worker_client import (
     WorkerDied,
     WorkerLoading,
     WorkerOutOfMemory,
+    WorkerTimeout,
     WorkerUnreachable,
 )
 from app.worker_status import WorkerStatus
@@ -138,6 +139,7 @@ def test_a_reader_who_leaves_stops_the_answer_and_what_had_come_is_kept(turns: T
         (WorkerDied("http://w", "reset"), "died", "ended while it was answering"),
         (WorkerUnreachable("http://w", "refused"), "unreachable", "cannot be reached"),
         (WorkerOutOfMemory(507, "out_of_memory", "no"), "out_of_memory", "ran out of memory"),
+        (WorkerTimeout("http://w", 60.0), "timeout", "sent nothing for 60 seconds"),
         (WorkerLoading(503, "loading", "x", {"fraction": 0.4}), "loading", "40%"),
     ],
 )

@@ -61,7 +61,10 @@ class RunningPage:
     arguments: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    _began: float = 0.0
     seconds_to_http: float = 0.0
+    seconds_to_ready: float = 0.0
+    load_before: float = 0.0
 
     @property
     def url(self) -> str:
@@ -83,7 +86,8 @@ class RunningPage:
             database,
             *self.arguments,
         ]
-        began = time.monotonic()
+        self.load_before = os.getloadavg()[0]
+        self._began = began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -99,6 +103,20 @@ class RunningPage:
             time.sleep(0.2)
         self.seconds_to_http = time.monotonic() - began
         return self
+
+    def wait_until_ready(self) -> RunningPage:
+        """Until the worker has its weights; to be called right after the start, so that `seconds_to_ready` is true."""
+        while not self._worker_is_ready():
+            if time.monotonic() - self._began > START_SECONDS:
+                raise RuntimeError("the worker did not become ready")
+            time.sleep(0.1)
+        self.seconds_to_ready = time.monotonic() - self._began
+        return self
+
+    @property
+    def was_busy(self) -> bool:
+        """Whether the machine had other work before the start, so that its times say nothing."""
+        return self.load_before > (os.cpu_count() or 1)
 
     def stop(self) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -135,7 +153,7 @@ class RunningPage:
     def answers(self, conversation_id: str) -> list[dict[str, Any]]:
         """Answers with their ends, oldest first."""
         return self.rows(
-            "SELECT t.id, t.parent_id, t.text, t.rating, t.is_shown, a.* FROM turns t "
+            "SELECT t.id, t.parent_id, t.text, t.is_shown, a.* FROM turns t "
             "JOIN answers a ON a.turn_id = t.id "
             "WHERE t.conversation_id = ? ORDER BY t.id",
             conversation_id,
@@ -145,6 +163,17 @@ class RunningPage:
         return self.rows(
             "SELECT * FROM turns WHERE role = 'user' AND conversation_id = ? ORDER BY id", conversation_id
         )
+
+    def _worker_is_ready(self) -> bool:
+        for each in self.worker_ids():
+            words = Path(f"/proc/{each}/cmdline").read_bytes().decode().split("\0")
+            address = f"http://127.0.0.1:{words[words.index('--port') + 1]}/health"
+            try:
+                with urllib.request.urlopen(address, timeout=2) as answer:
+                    return json.load(answer)["state"] == "ready"
+            except (urllib.error.URLError, OSError):
+                return False
+        return False
 
     def _answers(self) -> bool:
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.hostile_pictures import animated, png_header
 from tests.browser.running_page import RunningPage
 from tests.browser.visitor import Visitor
 
@@ -21,7 +22,10 @@ from tests.browser.visitor import Visitor
         ("empty.png", b"", ""),
         ("words.png", b"just some words", ""),
         ("drawing.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        ("dancing.gif", animated("GIF"), "animated"),
+        ("vast.png", png_header(60_000, 60_000), "40 million pixels"),
     ],
+    ids=["broken", "empty", "words", "svg", "animated", "60000x60000"],
 )
 def test_a_file_that_is_no_picture_is_refused_and_the_draft_stays(
     visitor: Visitor, tmp_path: Path, name: str, content: bytes, said: str
@@ -36,10 +40,13 @@ def test_a_file_that_is_no_picture_is_refused_and_the_draft_stays(
     assert visitor.page.locator(".chip").count() == 0
 
 
-def test_a_file_that_is_too_large_is_refused_with_the_limit(visitor: Visitor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("num_bytes", [40_000_000, 200_000_000])
+def test_a_file_that_is_too_large_is_refused_with_the_limit(
+    visitor: Visitor, tmp_path: Path, num_bytes: int
+) -> None:
     file = tmp_path / "large.png"
     with file.open("wb") as large:
-        large.truncate(40_000_000)
+        large.truncate(num_bytes)
     visitor.write("My draft")
     visitor.add(file)
     assert "15 MB" in visitor.notice()

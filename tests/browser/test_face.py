@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,12 +35,10 @@ def test_a_whole_turn_makes_no_request_to_elsewhere_either(visitor: Visitor) -> 
     assert visitor.external == [] and visitor.faults == []
 
 
-@pytest.mark.skipif(
-    os.getloadavg()[0] > (os.cpu_count() or 1),
-    reason="the machine is busy with other work, so the time says nothing",
-)
 def test_the_page_answers_http_within_15_seconds(running: RunningPage) -> None:
-    assert running.seconds_to_http < 15
+    if running.was_busy:
+        pytest.skip(f"the machine was busy with other work (load {running.load_before:.1f}), so the time says nothing")
+    assert 0 < running.seconds_to_http < 15
 
 
 def test_a_phone_shows_one_thing_at_a_time_and_nothing_sticks_out(
