@@ -58,6 +58,12 @@ class Database:
         self.name = self._url.database if self._sqlite else self._url.render_as_string(hide_password=True)
         self._engine = self._create_engine()
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        # PostgreSQL otherwise looks anew at every statement, and an export would mix two states of the log.
+        self._reader = (
+            self._engine
+            if self._sqlite
+            else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         # SQLite has one writer; threads that queue here in order do not have to poll the file's lock.
         self._write_queue = threading.Lock() if self._sqlite else nullcontext()
         try:
@@ -126,7 +132,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session for reading: one consistent view."""
-        with self._translated(), Session(self._engine) as session, session.begin():
+        with self._translated(), Session(self._reader) as session, session.begin():
             yield session
 
     @contextmanager

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
+from conversations.database import Database
 from conversations.store import ConversationStore
 from conversations.turns import AnswerOutcome, AnswerSettings, Turn
 
@@ -25,22 +27,50 @@ def png(colour: str = "red", size: tuple[int, int] = (4, 3)) -> bytes:
     return buffer.getvalue()
 
 
-SERVER = os.environ.get("TEST_POSTGRESQL_URL")
-"""All of these tests run on PostgreSQL instead if this names a server, as
-postgresql+psycopg://user@host/postgres; its user must be allowed to make databases."""
+SERVER: str | None = None
+"""The PostgreSQL server of the test that runs, if it runs on one (the fixture `backend`)."""
+
+TEMPLATE = "llava_loop_test_template"
 
 
 def database_url(folder: Path) -> str:
     """Of a database of this test's own."""
     if SERVER is None:
         return f"sqlite:///{folder}/var/chats.db"
-    name = f"log_{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
-    engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
+    name = _name(folder)
+    with _connected(SERVER) as connection:
         if not connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    return _url(SERVER, name)
+
+
+def make_template(server: str) -> None:
+    """A migrated database without rows, to copy from."""
+    with _connected(server) as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {TEMPLATE}"))
+        connection.execute(text(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'"))
+    Database(_url(server, TEMPLATE)).close()
+
+
+def drop_database(server: str, folder: Path) -> None:
+    with _connected(server) as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {_name(folder)} WITH (FORCE)"))
+
+
+def _name(folder: Path) -> str:
+    return f"log_{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
+
+
+def _url(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def _connected(server: str) -> Iterator[Connection]:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
     engine.dispose()
-    return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
 
 
 def open_store(folder: Path) -> ConversationStore:

@@ -1,0 +1,366 @@
+"""How fast is the log when it is large? python -m scripts.bench_store [--conversations 200000] [--folder DIR]
+
+Fills a new database with made-up conversations (five turns each: 200,000 are a million messages) through the same
+door as an import, then measures what a person waits for: a page of the sidebar, a search, a page of the library, the
+parts of a turn. The export runs in a process of its own, so that its memory is its own. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from PIL import Image
+
+from conversations.export import export
+from conversations.filters import Filters
+from conversations.formats import DEFAULT_FORMAT, FORMATS
+from conversations.messages import ImageRef
+from conversations.selection import Selection
+from conversations.store import ConversationStore
+from conversations.turns import AnswerOutcome, AnswerSettings, Rating
+from conversations.whole import UNKNOWN_ANSWER, WholeConversation, WholeTurn
+
+BATCH = 1000
+NUM_WORDS = 20_000
+FAVOURITE = "user:busy"
+"""Half of all conversations are this person's, so that their sidebar is the worst case."""
+
+NUM_PEOPLE = 500
+SETTINGS = AnswerSettings("model-0", "vicuna_v1", "Be brief.", 0.2, 0.7, 512)
+TARGETS_MS = {"sidebar": 50.0, "search": 200.0, "library": 50.0, "append": 50.0}
+MIN_EXPORT_RATE = 5000.0
+MAX_EXPORT_MEMORY_MB = 400.0
+
+LIBRARY = {
+    "everything": Filters(),
+    "rated down": Filters(rating="down"),
+    "made up": Filters(reason="made_up"),
+    "approved": Filters(state="approved"),
+    "pending, with a picture": Filters(state="pending", has_picture=True),
+    "one model, rated up": Filters(model="model-1", rating="up"),
+    "corrected": Filters(corrected=True),
+    "failed": Filters(finish_reason="failed"),
+    "stopped and corrected": Filters(finish_reason="stopped", corrected=True),
+    "a month": Filters(since=datetime(2025, 3, 1, tzinfo=UTC), until=datetime(2025, 4, 1, tzinfo=UTC)),
+    "a tag of conversations": Filters(tag="kitchen"),
+    "a rare word": Filters(text="w19000"),
+    "nothing has all of this": Filters(model="model-9", rating="down", state="rejected", corrected=True),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status 0 where every target is met, else 1."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--conversations", type=int, default=200_000, help="how many to make up")
+    parser.add_argument(
+        "--folder", type=Path, help="keep the database here, and take it up again if it is there"
+    )
+    parser.add_argument("--database-url", help="another database than SQLite's; it should be empty")
+    parser.add_argument("--rounds", type=int, default=200, help="of each measurement")
+    parser.add_argument("--export-to", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.conversations < 1 or arguments.rounds < 1:
+        parser.error("--conversations and --rounds are at least 1")
+    with tempfile.TemporaryDirectory(prefix="bench_store.") as temporary:
+        folder = (arguments.folder or Path(temporary)).resolve()
+        url = arguments.database_url or f"sqlite:///{folder / 'chats.db'}"
+        if arguments.export_to is not None:
+            return _measure_export(url, folder, arguments.export_to)
+        return _measure(url, folder, arguments.conversations, arguments.rounds)
+
+
+def _measure(url: str, folder: Path, num_conversations: int, rounds: int) -> int:
+    store = ConversationStore.open(url, folder / "pictures")
+    try:
+        seconds = fill(store, num_conversations)
+        print(f"# The log with {num_conversations:,} conversations\n\n{_machine()}\n")
+        print(f"Filled in {seconds:.0f} s.\n" if seconds else "Filled before.\n")
+        print("| what | p50 ms | p95 ms | target ms |\n|---|---|---|---|")
+        good = [
+            _timed("page of the sidebar", _sidebar(store), rounds, TARGETS_MS["sidebar"]),
+            _timed(
+                "search, one frequent word", _searches(store, range(0, 50), 1), rounds, TARGETS_MS["search"]
+            ),
+            _timed(
+                "search, one rare word",
+                _searches(store, range(2000, 19_000), 1),
+                rounds,
+                TARGETS_MS["search"],
+            ),
+            _timed("search, two words", _searches(store, range(0, 3000), 2), rounds, TARGETS_MS["search"]),
+        ]
+        for name, filters in LIBRARY.items():
+            good.append(
+                _timed(
+                    f"library: {name}", _library(store, filters), max(20, rounds // 5), TARGETS_MS["library"]
+                )
+            )
+        good.append(
+            _timed(
+                "library: a count, up to 10,000", _counts(store), max(20, rounds // 5), TARGETS_MS["library"]
+            )
+        )
+        good += _appends(store, rounds)
+    finally:
+        store.close()
+    print(f"\n{_sizes(url, folder)}\n")
+    return 0 if all([*good, _export_apart(url, folder)]) else 1
+
+
+# -- filling -----------------------------------------------------------------------------------------------------
+
+
+def fill(store: ConversationStore, num_conversations: int) -> float:
+    """Seconds it took; 0 where the database was filled before."""
+    if store.curation.count(Filters(), cap=1).number:
+        return 0.0
+    began = time.perf_counter()
+    chance = random.Random(0)
+    pictures = [store.images.add(_picture(chance)) for _ in range(max(1, num_conversations // 10))]
+    words = [f"w{number}" for number in range(NUM_WORDS)]
+    weights = list(itertools.accumulate(1 / (rank + 5) for rank in range(NUM_WORDS)))
+    newest = datetime.now(UTC) - timedelta(days=1)
+    first = datetime(2025, 1, 1, tzinfo=UTC)
+    made = 0
+    while made < num_conversations:
+        number = min(BATCH // 2, num_conversations - made)
+        owner = FAVOURITE if (made // number) % 2 == 0 else f"user:{chance.randrange(NUM_PEOPLE)}"
+        batch = []
+        for place in range(number):
+            begun = first + (newest - first) * ((made + place) / num_conversations)
+            batch.append(_conversation(chance, words, weights, pictures, begun))
+        store.exchange.add(owner, batch)
+        made += number
+        if sys.stderr.isatty():
+            print(f"\r{made:,} ", end="", file=sys.stderr, flush=True)
+    return time.perf_counter() - began
+
+
+def _picture(chance: random.Random) -> bytes:
+    """96 x 96, of a few large cells: as different from each other as photos are."""
+    image = Image.frombytes("RGB", (6, 6), chance.randbytes(108)).resize((96, 96))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _conversation(
+    chance: random.Random,
+    words: list[str],
+    weights: list[float],
+    pictures: list[ImageRef],
+    begun: datetime,
+) -> WholeConversation:
+    """A question with a picture, its answer, a follow-up with its answer, and a retried answer: five turns."""
+
+    def text(length: int) -> str:
+        said = " ".join(chance.choices(words, cum_weights=weights, k=length))
+        return f"{said} ann{chance.randrange(99)}@example.org" if chance.random() < 0.01 else said
+
+    def answer(parent: int, after_seconds: int, *, shown: bool = True) -> WholeTurn:
+        rating: Rating | None = chance.choices((None, "up", "down"), (90, 6, 4))[0]
+        end = chance.choices(("stop", "length", "stopped", "failed"), (94, 2, 2, 2))[0]
+        return WholeTurn(
+            parent,
+            "assistant",
+            text(40),
+            created_at=begun + timedelta(seconds=after_seconds),
+            is_shown=shown,
+            answer=replace(UNKNOWN_ANSWER, model=f"model-{chance.randrange(4)}", finish_reason=end),
+            rating=rating,
+            reasons=(chance.choice(("wrong", "made_up", "incomplete")),) if rating == "down" else (),
+            correction=text(30) if rating == "down" and chance.random() < 0.5 else None,
+        )
+
+    images = (chance.choice(pictures),) if chance.random() < 0.7 else ()
+    return WholeConversation(
+        (
+            WholeTurn(None, "user", text(12), images, begun),
+            answer(0, 10, shown=False),
+            answer(0, 20),
+            WholeTurn(2, "user", text(12), (), begun + timedelta(seconds=60)),
+            answer(3, 70),
+        ),
+        system_prompt="Be brief.",
+        created_at=begun,
+        tags=("kitchen",) if chance.random() < 0.01 else (),
+    )
+
+
+# -- what a person waits for -------------------------------------------------------------------------------------
+
+
+def _timed(name: str, calls: Iterator[Callable[[], object]], rounds: int, target_ms: float) -> bool:
+    times = []
+    for call in itertools.islice(calls, rounds):
+        began = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - began) * 1000)
+    return _row(name, times, target_ms)
+
+
+def _row(name: str, times: list[float], target_ms: float) -> bool:
+    p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
+    print(f"| {name} | {statistics.median(times):.1f} | {p95:.1f} | {target_ms:.0f} |", flush=True)
+    return p95 <= target_ms
+
+
+def _sidebar(store: ConversationStore) -> Iterator[Callable[[], object]]:
+    chance = random.Random(1)
+    while True:
+        owner = FAVOURITE if chance.random() < 0.5 else f"user:{chance.randrange(NUM_PEOPLE)}"
+        yield lambda owner=owner: store.recent(owner, limit=50)  # type: ignore[misc]
+
+
+def _searches(store: ConversationStore, words: range, number: int) -> Iterator[Callable[[], object]]:
+    chance = random.Random(2)
+    while True:
+        typed = " ".join(f"w{chance.choice(words)}" for _ in range(number))
+        yield lambda typed=typed: store.recent(FAVOURITE, typed, limit=50)  # type: ignore[misc]
+
+
+def _library(store: ConversationStore, filters: Filters) -> Iterator[Callable[[], object]]:
+    """Page after page, and from the top again."""
+    while True:
+        place = None
+        for _ in range(4):
+            page: list[object] = []
+
+            def call(place: object = place, page: list[object] = page) -> None:
+                page.extend(store.curation.page(filters, place, 50))  # type: ignore[arg-type]
+
+            yield call
+            if not page:
+                break
+            place = page[-1].place  # type: ignore[attr-defined]
+
+
+def _counts(store: ConversationStore) -> Iterator[Callable[[], object]]:
+    for filters in itertools.cycle(LIBRARY.values()):
+        yield lambda filters=filters: store.curation.count(filters)  # type: ignore[misc]
+
+
+def _appends(store: ConversationStore, rounds: int) -> list[bool]:
+    """A turn in a conversation that grows: the question, the answer's start, a part of it, its end."""
+    times: dict[str, list[float]] = {"question": [], "start": [], "part": [], "end": []}
+
+    def timed(name: str, call: Callable[[], object]) -> object:
+        began = time.perf_counter()
+        result = call()
+        times[name].append((time.perf_counter() - began) * 1000)
+        return result
+
+    conversation_id, parent_id = "", None
+    text = "w1 w2 w3 " * 30
+    for number in range(rounds):
+        if number % 10 == 0:
+            conversation_id, parent_id = store.create(FAVOURITE).id, None
+        question = store_question = timed(
+            "question",
+            lambda at=conversation_id, above=parent_id: store.add_question(
+                FAVOURITE, at, "w7 w8?", parent_id=above
+            ),  # type: ignore[misc]
+        )
+        answer = timed("start", lambda of=store_question: store.start_answer(FAVOURITE, of.id, SETTINGS))  # type: ignore[misc]
+        timed("part", lambda of=answer: store.save_partial(of.id, text[:100]))  # type: ignore[misc]
+        ended = timed("end", lambda of=answer: store.finish_answer(of.id, AnswerOutcome(text, "stop")))  # type: ignore[misc]
+        parent_id = ended.id  # type: ignore[attr-defined]
+        assert question is not None
+    return [_row(f"append: {name}", some, TARGETS_MS["append"]) for name, some in times.items()]
+
+
+# -- export and size ---------------------------------------------------------------------------------------------
+
+
+def _export_apart(url: str, folder: Path) -> bool:
+    with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as out:
+        command = [
+            sys.executable,
+            "-m",
+            "scripts.bench_store",
+            "--folder",
+            str(folder),
+            "--database-url",
+            url,
+        ]
+        done = subprocess.run(
+            [*command, "--export-to", f"{out}/llava"],
+            cwd=Path(__file__).resolve().parent.parent,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+    measured = json.loads(done.stdout)
+    print(
+        f"Export to `{DEFAULT_FORMAT}` with masks, pictures linked: {measured['conversations']:,} conversations in"
+        f" {measured['seconds']:.1f} s, {measured['rate']:,.0f} a second (target {MIN_EXPORT_RATE:,.0f}),"
+        f" {measured['rows']:,} rows, {measured['pictures']:,} pictures; peak memory {measured['memory_mb']:.0f} MB"
+        f" above imports (target {MAX_EXPORT_MEMORY_MB:.0f})."
+    )
+    return bool(measured["rate"] >= MIN_EXPORT_RATE and measured["memory_mb"] <= MAX_EXPORT_MEMORY_MB)
+
+
+def _measure_export(url: str, folder: Path, out: Path) -> int:
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    store = ConversationStore.open(url, folder / "pictures")
+    selection = Selection(validation=0.05, test=0.05)
+    began = time.perf_counter()
+    with closing(store.reader.conversations(selection.filters)) as conversations:
+        manifest = export(conversations, store.images, out, FORMATS[DEFAULT_FORMAT], selection)
+    seconds = time.perf_counter() - began
+    store.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    counts = manifest.counts
+    measured = {
+        "seconds": seconds,
+        "conversations": counts["conversations"],
+        "rate": counts["conversations"] / seconds,
+        "rows": sum(counts["rows"].values()),
+        "pictures": counts["pictures"],
+        "memory_mb": (peak - imported) / 1024,
+    }
+    print(json.dumps(measured))
+    return 0
+
+
+def _sizes(url: str, folder: Path) -> str:
+    pictures = [path.stat().st_size for path in (folder / "pictures").rglob("*.jpg")]
+    said = f"{len(pictures):,} pictures of {sum(pictures) / 1e6:,.0f} MB"
+    if not url.startswith("sqlite"):
+        return said
+    database = sum(path.stat().st_size for path in folder.glob("chats.db*"))
+    return f"Database: {database / 1e6:,.0f} MB; {said}."
+
+
+def _machine() -> str:
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{model or platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.system()},"
+        f" Python {platform.python_version()}; load {load:.1f} when the measurement began."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
