@@ -12,6 +12,8 @@ from ..checkpoint_errors import (
     NoRoom,
     UnsupportedCheckpoint,
 )
+from .download import Progress
+from .hub import Hub
 from .loaded_model import LoadedModel
 from .loading import load
 from .saving import save
@@ -21,10 +23,12 @@ __all__ = [
     "CheckpointFormatError",
     "CheckpointNotFound",
     "DeviceError",
+    "Hub",
     "HubError",
     "IncompleteCheckpoint",
     "LoadedModel",
     "NoRoom",
+    "Progress",
     "UnsupportedCheckpoint",
     "load",
     "save",

@@ -18,6 +18,7 @@ from ..device import choose_device, choose_dtype
 from ..prompt import MissingToken, render
 from .assembly import empty_model, fill
 from .config import own_keys, transformers_config
+from .hub import Hub
 from .loaded_model import LoadedModel
 from .lora import apply_adapter
 from .placement import DEVICE_MAPS, on_one, shared_out
@@ -44,6 +45,7 @@ def load(
     device_map: str = "none",
     template: str | None = None,
     on_progress: OnProgress | None = None,
+    hub: Hub | None = None,
 ) -> LoadedModel:
     """Read a checkpoint of any format that docs/checkpoints.md lists.
 
@@ -51,8 +53,8 @@ def load(
     `vision_tower` goes before the tower that LLaVA's own configs name. `dtype` "auto" is float32 on a CPU or Apple's
     GPU, on other GPUs bfloat16 where they compute in it, else float16. `quantize` is none, 8bit or 4bit. `device_map`
     "auto" shares the model out over several GPUs. `template` overrides the one that the config names. `on_progress`
-    gets 0..1.
-    What was recognised is logged, and in `LoadedModel.told`. Raises CheckpointError.
+    gets 0..1. `hub` fetches what is named and is no folder here. What was recognised is logged, and in
+    `LoadedModel.told`. Raises CheckpointError.
     """
     report = on_progress or (lambda fraction: None)
     report(0.0)
@@ -61,19 +63,16 @@ def load(
     bits = choose_quantize(quantize, torch_device)
     if device_map not in DEVICE_MAPS:
         raise DeviceError(f"There is no device map {device_map!r}; choose one of: {', '.join(DEVICE_MAPS)}.")
-
-    def fetch(name: str) -> Path:
-        return Path(name)
-
-    folder = fetch(str(source))
+    hub = hub or Hub()
+    folder = hub.fetch(str(source))
     found = recognise(
         folder,
         base=None if model_base is None else str(model_base),
         tower=None if vision_tower is None else str(vision_tower),
-        fetch=fetch,
+        fetch=hub.fetch,
     )
     if adapter is not None:
-        apply_adapter(found.plan, fetch(str(adapter)), found.told)
+        apply_adapter(found.plan, hub.fetch(str(adapter)), found.told)
     for sentence in found.told:
         _log.info("%s", sentence)
     chosen_template, pixels = own_keys(found.config_path, found.values, template)
@@ -100,7 +99,7 @@ def load(
     report(1.0)
     longest = int(config.text_config.max_position_embeddings)
     return LoadedModel(
-        name=folder.resolve().name,
+        name=Path(source).resolve().name if Path(source).is_dir() else str(source),
         model=model,
         tokenizer=found.tokenizer,
         template=chosen_template,
