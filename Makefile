@@ -35,14 +35,16 @@ check: $(VENV)/.installed-tests ## lint, types, and the layout of the house
 demo-model: $(VENV)/.installed ## train the shipped model again from its seed; goes on where it stopped
 	$(PY) -m scripts.train_demo_model $(ARGS)
 
-bench: $(VENV)/.installed ## measure how fast the page and the worker start and answer
-	$(PY) -m scripts.measure_speed $(ARGS)
+bench: $(VENV)/.installed-tests ## measure the start, and the engine beside its peers (ARGS="--model random --rows decode")
+	$(PY) -m scripts.measure_speed
+	-$(PY) -m scripts.install_peers
+	$(PY) -m scripts.bench_engine $(ARGS)
 
 setup: $(VENV)/.installed ## install what the program needs into .venv
 setup-tests: $(VENV)/.installed-tests ## install what the tests need, Chromium included
 
 clean: ## remove .venv and the tools' caches; conversations in var/ stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 # Found by running it: a name on the PATH may be a shim for a version that is not installed.
 $(PY):

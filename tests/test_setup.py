@@ -20,6 +20,9 @@ PIN = re.compile(r"([A-Za-z0-9_.\[\]-]+)==([A-Za-z0-9.+]+)")
 # Read by other libraries, not imported by us: 4-bit loading and device maps in transformers.
 NEEDED_BUT_NOT_IMPORTED = {"bitsandbytes", "accelerate", "peft"}
 
+# Imported by one program, which the bench runs in an environment of its own: module -> distribution.
+PEERS = {"gguf": "gguf", "llama_cpp": "llama-cpp-python"}
+
 
 def pins(name: str) -> dict[str, str]:
     """The pins of one requirements file: package name in its canonical form -> version."""
@@ -39,7 +42,7 @@ def canonical(name: str) -> str:
 
 def imported_distributions(*homes: str) -> dict[str, str]:
     """Distribution name -> a file that imports it, over the packages named."""
-    providers = importlib.metadata.packages_distributions()
+    providers = {**importlib.metadata.packages_distributions(), **{name: [PEERS[name]] for name in PEERS}}
     found: dict[str, str] = {}
     for path, source in house().items():
         if path.split("/")[0] not in homes:
@@ -59,8 +62,8 @@ def test_the_program_pins_all_that_it_imports() -> None:
 
 
 def test_the_tests_and_scripts_pin_all_that_they_import() -> None:
-    """Some scripts, as the one that measures the page in a browser, need what the tests need."""
-    known = pins("requirements.txt") | pins("requirements-dev.txt")
+    """Some scripts, as the one that measures the page in a browser, need what the tests need, and one the peers."""
+    known = pins("requirements.txt") | pins("requirements-dev.txt") | pins("requirements-peers.txt")
     imported = imported_distributions("tests", "scripts")
     assert {name: path for name, path in imported.items() if name not in known} == {}
 

@@ -1,0 +1,101 @@
+"""Rows about the worker's door: what HTTP costs, and the worker beside `transformers serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.engine_bench.bench import Bench
+from scripts.engine_bench.client import ask_together, body
+from scripts.engine_bench.hf_layout import write_hf_layout
+from scripts.engine_bench.process import PeerFailed, free_port, says, serving
+from scripts.engine_bench.row import Bar, Row
+from scripts.engine_bench.timed import Timed, read_together, seconds
+
+
+def http(bench: Bench) -> Row:
+    """Eight cold streams through the worker and the `openai` client, against the same ones asked of the engine here."""
+    plan = bench.plan
+    batches = _batches(bench)
+    requests = [[bench.talks.request(talk, plan.answer_tokens) for talk in batch] for batch in batches]
+    bodies = [[body(talk) for talk in batch] for batch in batches]
+    to_us, to_them = iter(bodies), iter(requests)
+    with worker(bench) as url:
+        ask_together(url, bench.loaded.name, [body(bench.talks.cold())], 2)
+        ours, theirs = bench.by_turns(
+            lambda: seconds(
+                _whole(ask_together(url, bench.loaded.name, next(to_us), plan.answer_tokens), bench)
+            ),
+            lambda: seconds(_whole(read_together(bench.engine, next(to_them)), bench)),
+        )
+    return Row.paired(
+        f"{plan.num_streams} streams through HTTP with the `openai` client, in total",
+        "the same engine called directly",
+        "s",
+        ours,
+        theirs,
+        Bar(0.90, 0.97),
+        upside_down=True,
+    )
+
+
+def transformers_serve(bench: Bench) -> Row:
+    """Eight clients of the worker against the same eight of `transformers serve`, with the same weights."""
+    plan = bench.plan
+    what, against = f"{plan.num_streams} clients over HTTP, in total", "`transformers serve`"
+    bodies = [[body(talk) for talk in batch] for batch in _batches(bench)]
+    to_us, to_them = iter(bodies), iter(bodies)
+    with tempfile.TemporaryDirectory(prefix="bench-hf-") as folder:
+        model = str(write_hf_layout(bench.reference.model, bench.loaded, Path(folder)))
+        try:
+            with worker(bench) as url, _served_by_transformers(model) as their_url:
+                for base_url, name in ((url, bench.loaded.name), (their_url, model)):
+                    ask_together(base_url, name, [body(bench.talks.cold())], 2)
+                ours, theirs = bench.by_turns(
+                    lambda: seconds(
+                        _whole(ask_together(url, bench.loaded.name, next(to_us), plan.answer_tokens), bench)
+                    ),
+                    lambda: seconds(
+                        _whole(ask_together(their_url, model, next(to_them), plan.answer_tokens), bench)
+                    ),
+                )
+        except PeerFailed as error:
+            return Row.left_out(what, against, " ".join(str(error).split()))
+    return Row.paired(what, against, "s", ours, theirs, Bar(2.5, 4.0), upside_down=True)
+
+
+@contextlib.contextmanager
+def worker(bench: Bench) -> Iterator[str]:
+    """Our worker on the same folder; yields its base URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "model.worker", "--model", str(bench.folder), "--port", str(port)]
+    with serving(command, says(f"http://127.0.0.1:{port}/health", "state", "ready")):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextlib.contextmanager
+def _served_by_transformers(model: str) -> Iterator[str]:
+    port = free_port()
+    program = os.path.join(os.path.dirname(sys.executable), "transformers")
+    command = [program, "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    command += ["--dtype", "float32"]
+    with serving(command, says(f"http://127.0.0.1:{port}/health", "status", "ok")):
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+def _batches(bench: Bench) -> list[list]:
+    return [[bench.talks.cold() for _ in range(bench.plan.num_streams)] for _ in bench.each_round()]
+
+
+def _whole(answers: list[Timed], bench: Bench) -> list[Timed]:
+    """Answers that were cut short would make their side look fast."""
+    for answer in answers:
+        if answer.num_tokens != bench.plan.answer_tokens:
+            raise RuntimeError(
+                f"An answer has {answer.num_tokens} tokens instead of {bench.plan.answer_tokens}."
+            )
+    return answers

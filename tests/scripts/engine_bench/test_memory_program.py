@@ -1,0 +1,24 @@
+"""What the memory row subtracts is what is really there."""
+
+from __future__ import annotations
+
+import torch
+
+from scripts.engine_bench.memory_program import Peak, cache_bytes, resident_bytes
+from tests.model.tiny import tiny_llava
+
+MEGABYTE = 1 << 20
+
+
+def test_memory_that_was_there_for_a_moment_is_seen() -> None:
+    before = resident_bytes()
+    with Peak() as peak:
+        held = torch.ones(64 * MEGABYTE, dtype=torch.uint8)
+        assert resident_bytes() - before > 32 * MEGABYTE
+    del held
+    assert peak.bytes - before > 32 * MEGABYTE
+
+
+def test_the_cache_of_a_token_is_its_keys_and_values_in_every_layer() -> None:
+    config = tiny_llava()[0].config.text_config  # 2 layers, 2 key/value heads of 8
+    assert cache_bytes(config, num_tokens=3, bytes_each=4) == 3 * 2 * 2 * 2 * 8 * 4
