@@ -7,9 +7,8 @@ said last comes first, since ranking would have to look at every hit, and a freq
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -123,19 +122,29 @@ def _with_all_in_a_turn(
     before = 2**62
     for _ in range(_MAX_ROUNDS):
         turn_ids = search_index.turns_with(session, phrases, owner, limit=_BATCH, before=before)
-        query = (
-            select(TurnRow.id, *_SUMMARY)
-            .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
-            .where(TurnRow.id.in_(turn_ids), *narrowed)
-            .order_by(TurnRow.id.desc())
-        )
-        for turn_id, *row in session.execute(query):
-            summary = ConversationSummary(*cast(Any, row))
-            found.setdefault(summary.id, replace(summary, hit_turn_id=turn_id))
+        for summary in _of_turns(session, turn_ids, narrowed):
+            found.setdefault(summary.id, summary)
         if len(found) >= limit or len(turn_ids) < _BATCH:
             break
         before = turn_ids[-1]
     return _highlighted(session, phrases, dict(list(found.items())[:limit]))
+
+
+def _of_turns(
+    session: Session, turn_ids: list[int], narrowed: list[ColumnElement[bool]]
+) -> Iterator[ConversationSummary]:
+    """The conversations of these turns, in the turns' order. In two steps, or SQLite would rather walk through all
+    conversations of the owner."""
+    of_turns = select(TurnRow.id, TurnRow.conversation_id).where(TurnRow.id.in_(turn_ids))
+    conversation_ids: dict[int, str] = dict(session.execute(of_turns).all())
+    query = select(*_SUMMARY).where(ConversationRow.id.in_(set(conversation_ids.values())), *narrowed)
+    query = query.with_hint(
+        ConversationRow, "INDEXED BY sqlite_autoindex_conversations_1", dialect_name="sqlite"
+    )
+    summaries = {row.id: row for row in session.execute(query)}
+    for turn_id in turn_ids:
+        if (row := summaries.get(conversation_ids.get(turn_id, ""))) is not None:
+            yield ConversationSummary(*row, hit_turn_id=turn_id)
 
 
 def _highlighted(

@@ -17,13 +17,13 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
 
-from conversations.search_words import indexed
+from conversations.search_words import indexed, may_begin
 
 MAX_POSITION = 16_383
 """PostgreSQL counts no further within a row, and keeps 256 places of one word."""
 
 SQLITE_TABLES = (
-    """CREATE VIRTUAL TABLE turn_search USING fts5(words, tokenize = "ascii tokenchars '='", prefix = '2')""",
+    """CREATE VIRTUAL TABLE turn_search USING fts5(words, tokenize = "ascii tokenchars '='", prefix = '2 3')""",
     """CREATE TRIGGER turn_search_goes_with_its_turn AFTER DELETE ON turns
        BEGIN DELETE FROM turn_search WHERE rowid = old.id; END""",
 )
@@ -112,10 +112,13 @@ def _document(owner: str, title: str, words: str, *, sqlite: bool) -> str:
 
 
 def _sqlite_query(phrases: Sequence[Sequence[str]], owner: str | None) -> str:
-    parts = [f'"{" ".join(phrase)}" *' for phrase in phrases]
+    parts = [f'"{" ".join(phrase)}"{" *" if may_begin(phrase[-1]) else ""}' for phrase in phrases]
     return " AND ".join(parts if owner is None else [*parts, f'"{_owner_word(owner)}"'])
 
 
 def _postgresql_query(phrases: Sequence[Sequence[str]], owner: str | None) -> str:
-    parts = [" <-> ".join(f"'{word}'" for word in phrase) + ":*" for phrase in phrases]
+    parts = [
+        " <-> ".join(f"'{word}'" for word in phrase) + (":*" if may_begin(phrase[-1]) else "")
+        for phrase in phrases
+    ]
     return " & ".join(parts if owner is None else [*parts, f"'{_owner_word(owner)}'"])

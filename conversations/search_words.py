@@ -18,6 +18,10 @@ MAX_INDEXED_LENGTH = 200_000
 MAX_WORD_LENGTH = 60
 """Longer words are found by their beginning."""
 
+MIN_BEGINNING_LENGTH = 2
+"""From so many letters on, what was typed may be the beginning of a word; half of all texts have a word that begins
+with a given letter."""
+
 SNIPPET_LENGTH = 120
 
 _WORD = re.compile(
@@ -69,18 +73,30 @@ def searched(words: str) -> list[list[str]]:
 
 def highlights(text: str, phrases: Iterable[Sequence[str]]) -> tuple[Span, ...]:
     """Where the phrases stand in a text, in order, none overlapping another."""
+    phrases = list(phrases)
+    if not phrases:
+        return ()
     found = [(word, span) for word, span in _words(text[:MAX_INDEXED_LENGTH]) if word]
     hits: set[Span] = set()
     for phrase in phrases:
         for start in range(len(found) - len(phrase) + 1):
             here = [word for word, _ in found[start : start + len(phrase)]]
-            if here[:-1] == list(phrase[:-1]) and here[-1].startswith(phrase[-1]):
+            if here[:-1] == list(phrase[:-1]) and _is_or_begins(here[-1], phrase[-1]):
                 hits.add(Span(found[start][1].start, found[start + len(phrase) - 1][1].end))
     apart: list[Span] = []
     for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
         if not apart or hit.start >= apart[-1].end:
             apart.append(hit)
     return tuple(apart)
+
+
+def may_begin(word: str) -> bool:
+    """Whether this word of a search also finds the words that begin with it."""
+    return len(word) >= MIN_BEGINNING_LENGTH
+
+
+def _is_or_begins(word: str, typed: str) -> bool:
+    return word == typed or (may_begin(typed) and word.startswith(typed))
 
 
 def snippet(text: str, phrases: Iterable[Sequence[str]]) -> Snippet:
