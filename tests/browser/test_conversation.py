@@ -279,6 +279,23 @@ def test_conversations_are_searched_renamed_and_deleted(visitor: Visitor, runnin
     assert not running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
 
 
+def test_an_answer_and_a_question_are_copied_as_they_were_written(visitor: Visitor) -> None:
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.longest(20)
+    visitor.ask("**What** is `this`?")
+    visitor.wait_for_end()
+    visitor.reply.get_by_label("Copy the answer").click()
+    visitor.page.wait_for_function(
+        "async text => await navigator.clipboard.readText() === text", arg=visitor.raw()
+    )
+    visitor.page.locator("#thread .question").hover()
+    visitor.page.get_by_label("Copy the question").click()
+    visitor.page.wait_for_function(
+        "async () => await navigator.clipboard.readText() === '**What** is `this`?'"
+    )
+    assert visitor.page.locator('.question use[href="#icon-check"]').count() == 1  # it says that it did
+
+
 def test_below_an_answer_stand_model_time_and_speed(visitor: Visitor) -> None:
     visitor.longest(30)
     visitor.ask("How fast are you?")
