@@ -86,7 +86,8 @@ class Hub:
 
     def _gated(self, repository: str) -> HubError:
         return HubError(
-            f"{repository} is gated: accept its terms at {self._page(repository)}, then sign in here with `hf auth login`."
+            f"{repository} is gated: accept its terms at {self._page(repository)}, then sign in here with "
+            "`hf auth login`."
         )
 
     def _page(self, repository: str) -> str:

@@ -7,6 +7,9 @@ language model sees of a picture passes it, the other decides between near neigh
 
 from __future__ import annotations
 
+import logging
+import sys
+from types import ModuleType
 from typing import Literal, cast, get_args
 
 import torch
@@ -37,7 +40,8 @@ def make_room(model: nn.Module, quantize: Quantize, dtype: torch.dtype) -> None:
     """Put quantised layers, still empty, in the place of linear ones. Computing is done in `dtype`."""
     if quantize == "none":
         return
-    from transformers.integrations import replace_with_bnb_linear  # brings bitsandbytes, which takes a second
+    _bitsandbytes()
+    from transformers.integrations import replace_with_bnb_linear
 
     config = _config(quantize, dtype)
     replace_with_bnb_linear(model, modules_to_not_convert=UNQUANTISED, quantization_config=config)
@@ -55,12 +59,31 @@ def is_quantised(module: nn.Module, parameter: str) -> bool:
 
 def quantised(module: nn.Module, weight: Tensor, device: torch.device) -> nn.Parameter:
     """The module's weight [out, in] in its bits, on `device`."""
-    import bitsandbytes
-
+    bitsandbytes = _bitsandbytes()
     kept = {key: value for key, value in vars(module.weight).items() if key not in ("SCB", "CB")}
     if isinstance(module, bitsandbytes.nn.Linear4bit):
         return bitsandbytes.nn.Params4bit(weight, requires_grad=False, **kept).to(device)
     return bitsandbytes.nn.Int8Params(weight.to("cpu"), requires_grad=False, **kept).to(device)
+
+
+def _bitsandbytes() -> ModuleType:
+    """The library, imported when it is first needed, which takes a second.
+
+    On some CPUs it would fetch code from the Hub and run it, where a package called kernels is installed; hidden from
+    it, its own code computes the same. Its remark on every layer that numbers are rounded to float16 is for training.
+    """
+    if "bitsandbytes" not in sys.modules:
+        hidden = sys.modules.get("kernels")
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+        sys.modules["kernels"] = None  # type: ignore[assignment]  # makes `import kernels` fail
+        try:
+            import bitsandbytes  # noqa: F401
+        finally:
+            del sys.modules["kernels"]
+            if hidden is not None:
+                sys.modules["kernels"] = hidden
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    return sys.modules["bitsandbytes"]
 
 
 def _config(quantize: Quantize, dtype: torch.dtype) -> BitsAndBytesConfig:

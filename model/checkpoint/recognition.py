@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..checkpoint_errors import (
     CheckpointFormatError,
     IncompleteCheckpoint,
@@ -17,7 +19,7 @@ from ..checkpoint_errors import (
 from .chat_template import template_of_chat
 from .config import is_transformers, read_config
 from .json_file import read_object
-from .key_names import layout_of
+from .key_names import PROJECTOR, layout_of
 from .lora import apply_adapter, base_of_adapter, is_adapter
 from .plan import Plan
 from .preparation import pixels_of
@@ -85,6 +87,7 @@ def _transformers(folder: Path, values: dict[str, Any]) -> Recognised:
     ]
     plan = Plan()
     plan.take(weights, layout.in_memory)
+    _read_projector(folder, values, plan, told)
     if not own:
         size = values["vision_config"].get("image_size", 336)
         if "pixels" not in values and isinstance(size, int):
@@ -97,3 +100,29 @@ def _transformers(folder: Path, values: dict[str, Any]) -> Recognised:
             values["template"] = name
             told.append(f"Template {name}, by {why}; --template names another.")
     return Recognised(folder, told, values, plan, load_tokenizer(folder))
+
+
+def _read_projector(folder: Path, values: dict[str, Any], plan: Plan, told: list[str]) -> None:
+    """Which projector the transformers layout holds: its class always has two layers, so that a linear projector is
+    written with an identity behind it and no activation between, and comes back as the one layer that it was."""
+    path = folder / "config.json"
+    activation = values.get("projector_hidden_act", "gelu")
+    if activation not in ("gelu", "linear"):
+        raise UnsupportedCheckpoint(
+            f"{path} says projector_hidden_act {activation!r}; only 'gelu' and 'linear' are read. Choose "
+            "another checkpoint."
+        )
+    second = plan.places.get(PROJECTOR + "linear_2.weight")
+    if activation == "gelu" or second is None:
+        return
+    weight, bias = second.read(), plan.places.get(PROJECTOR + "linear_2.bias")
+    identity = torch.eye(len(weight), dtype=weight.dtype)
+    if not torch.equal(weight, identity) or (bias is not None and bias.read().any()):
+        raise UnsupportedCheckpoint(
+            f"{path} says projector_hidden_act 'linear', but {second.key} in {second.file} is not the identity; only a "
+            "projector of one layer, or of two with 'gelu' between, is read."
+        )
+    del plan.places[PROJECTOR + "linear_2.weight"]
+    plan.places.pop(PROJECTOR + "linear_2.bias", None)
+    values |= {"projector_type": "linear", "projector_hidden_act": "gelu"}
+    told.append("Its projector's second layer is the identity, without an activation: a linear projector.")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..checkpoint_errors import NoRoom
+from ..llava import Llava
 from .quantisation import BYTES_PER_WEIGHT, UNQUANTISED, Quantize
 
 _LIMIT_FILES = (
@@ -17,10 +18,12 @@ _LIMIT_FILES = (
 )
 
 
-def num_bytes(model: nn.Module, dtype: torch.dtype, quantize: Quantize) -> int:
+def num_bytes(model: Llava, dtype: torch.dtype, quantize: Quantize) -> int:
     """What the weights of an empty model will take, in bytes."""
     total = 0.0
     for path, module in model.named_modules():
+        if path == "lm_head" and model.config.tie_word_embeddings:
+            continue  # the same table as the words'
         for name, parameter in module.named_parameters(recurse=False):
             fewer_bits = (
                 quantize != "none"
