@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from conversations.messages import Message
 from model.door.readiness import Readiness, RenderedPrompt, Served
+from model.engine.errors import AdapterError
 from model.engine.request import Engine
 
 if TYPE_CHECKING:
@@ -105,10 +106,20 @@ def _warm(loaded: LoadedModel, choice: ModelChoice, readiness: Readiness) -> Ser
     )
     try:
         warm_up(loaded, engine)
+        asyncio.run(_load_adapters(engine, choice.adapters))
     except Exception:
         asyncio.run(engine.close())
         raise
     return _served(loaded, engine)
+
+
+async def _load_adapters(engine: Engine, adapters: Mapping[str, Path]) -> None:
+    """One that cannot be loaded is left out, with a word: it must not keep the base model from being served."""
+    for name, folder in adapters.items():
+        try:
+            await engine.load_adapter(name, folder)
+        except AdapterError as error:
+            _log.warning("%s", error)
 
 
 def _served(loaded: LoadedModel, engine: Engine) -> Served:

@@ -1,21 +1,35 @@
-"""An adapter: low-rank changes of the language model's layers, and perhaps a projector of its own."""
+"""An adapter: low-rank changes of the language model's layers, and perhaps a projector of its own.
+
+A folder as PEFT writes it (adapter_config.json, adapter_model.safetensors), and beside it optionally the projector that
+was trained along: `projector.safetensors` with the keys of model/projector.py, or LLaVA's own `non_lora_trainables`.
+What a file means is read by model/checkpoint, which merges the same adapters into weights; here they stay beside them.
+"""
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from model.checkpoint.key_names import HEAD_KEY, LANGUAGE, LAYOUTS, PROJECTOR, without_adapter_prefix
+from model.checkpoint.lora import NON_LORA, LoraUpdate, apply_adapter
+from model.checkpoint.plan import Place, Plan
+from model.checkpoint.weights import Weights
+from model.checkpoint_errors import CheckpointError, CheckpointFormatError
 from model.engine.errors import AdapterError
 from model.engine.linears import Delta
 
 if TYPE_CHECKING:
     from model.llava import Llava
 
+PROJECTOR_FILE = "projector.safetensors"
+_OF_THE_MODEL = Place(Weights({}), "")
 _keys = itertools.count(1)
 
 
@@ -24,11 +38,101 @@ class Adapter:
     """What one adapter changes. `key` is never used again, so nothing computed with it is taken for another's."""
 
     name: str
-    deltas: Mapping[str, Delta]  # by the layer's name below the language model
+    deltas: Mapping[str, Delta]  # by the layer's name, as in model/engine/network.py
     projector: nn.Module | None
     key: int = field(default_factory=lambda: next(_keys))
 
 
 def read_adapter(name: str, folder: Path, model: Llava) -> Adapter:
     """Reads an adapter folder for this model. Raises AdapterError, which names the file and the remedy."""
-    raise AdapterError(f"{folder} of {name} cannot be read yet.")
+    try:
+        plan = Plan(places=dict.fromkeys(model.state_dict(), _OF_THE_MODEL))
+        apply_adapter(plan, folder, [])
+        _take_projector(plan, folder)
+        deltas, of_projector = _sorted(plan, folder, model)
+        projector = _projector(plan, of_projector, folder, model)
+    except CheckpointError as error:
+        raise AdapterError(f"The adapter {name} cannot be loaded: {error}") from error
+    return Adapter(name, deltas, projector)
+
+
+def _take_projector(plan: Plan, folder: Path) -> None:
+    """A projector in a file of its own goes before one in the adapter's."""
+    for file in (folder / NON_LORA[0], folder / NON_LORA[1], folder / PROJECTOR_FILE):
+        if not file.is_file():
+            continue
+        weights = Weights.of_files([file])
+        inner = without_adapter_prefix(weights.keys)
+        names = {key: _projector_name(short, plan) for key, short in inner.items()}
+        unknown = plan.take(weights, names.get)
+        if unknown:
+            raise CheckpointFormatError(
+                f"{file} holds {min(unknown)}, which is no part of this model's projector; write only linear_1 and "
+                "linear_2, or use the base that it was trained on."
+            )
+
+
+def _projector_name(key: str, plan: Plan) -> str | None:
+    spellings = (PROJECTOR + key, *(layout.in_memory(key) for layout in LAYOUTS))
+    return next((name for name in spellings if name in plan.places and name.startswith(PROJECTOR)), None)
+
+
+def _sorted(plan: Plan, folder: Path, model: Llava) -> tuple[dict[str, Delta], dict[str, LoraUpdate]]:
+    """The updates of the language model's layers, ready to be used, and those of the projector."""
+    deltas: dict[str, Delta] = {}
+    of_projector: dict[str, LoraUpdate] = {}
+    weight = model.model.language_model.embed_tokens.weight
+    for name, update in plan.updates.items():
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        if name.startswith(PROJECTOR):
+            of_projector[name] = update
+        elif isinstance(layer, nn.Linear) and (name == HEAD_KEY or name.startswith(LANGUAGE)):
+            _check_shape(update, layer, name)
+            down = update.down.to(weight.device, weight.dtype).T.contiguous()
+            up = (update.up.float() * update.scale).to(weight.device, weight.dtype).T.contiguous()
+            deltas[name.removeprefix(LANGUAGE).removesuffix(".weight")] = Delta(down, up)
+        else:
+            raise CheckpointFormatError(
+                f"{update.file} changes {name}, and only linear layers of the language model and the projector can be "
+                "changed while a model is served; merge the adapter into a checkpoint of its own."
+            )
+    for name, place in plan.places.items():
+        if place is not _OF_THE_MODEL and not name.startswith(PROJECTOR):
+            raise CheckpointFormatError(
+                f"{place.file} in {folder} replaces {name}, and only the projector can be replaced while a model is "
+                "served; merge the adapter into a checkpoint of its own."
+            )
+    return deltas, of_projector
+
+
+def _check_shape(update: LoraUpdate, layer: nn.Linear, name: str) -> None:
+    made_for = (update.up.shape[0], update.down.shape[1])
+    if made_for != (layer.out_features, layer.in_features) or update.up.shape[1] != update.down.shape[0]:
+        raise CheckpointFormatError(
+            f"{update.file} was made for another base: its update of {name} is {made_for[0]} x {made_for[1]}, this "
+            f"model's layer {layer.out_features} x {layer.in_features}; load it with the base that it was trained on."
+        )
+
+
+def _projector(plan: Plan, updates: Mapping[str, LoraUpdate], folder: Path, model: Llava) -> nn.Module | None:
+    """The adapter's own projector: the model's with what the adapter replaces and adds; None where it does neither."""
+    names = [name for name in plan.places if name.startswith(PROJECTOR)]
+    if not updates and all(plan.places[name] is _OF_THE_MODEL for name in names):
+        return None
+    own = copy.deepcopy(model.model.multi_modal_projector)
+    state: dict[str, Tensor] = own.state_dict()
+    for name in names:
+        short = name.removeprefix(PROJECTOR)
+        place = plan.places[name]
+        tensor = state[short] if place is _OF_THE_MODEL else place.read()
+        if tensor.shape != state[short].shape:
+            raise CheckpointFormatError(
+                f"{place.file} was made for another base: its {place.key} is {list(tensor.shape)}, this model's "
+                f"{list(state[short].shape)}; load it with the base that it was trained on."
+            )
+        if name in updates:
+            tensor = updates[name].applied_to(tensor.cpu(), name)
+        state[short] = tensor.clone()
+        place.weights.close()
+    own.load_state_dict(state)
+    return own.requires_grad_(False).to(torch.device(model.device))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -106,3 +108,48 @@ def spelled(loaded: LoadedModel, ids: Sequence[int]) -> str:
 
 def generated_text(loaded: LoadedModel, request: GenerationRequest, model: Any = None) -> str:
     return spelled(loaded, generated(loaded, request, model))
+
+
+class NumberSpeller:
+    """A tokenizer's decoding half that spells every token as its number, so that an answer's text says its ids."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.eos_token_id = loaded.tokenizer.eos_token_id
+
+    def decode(self, token_ids: Sequence[int], **_: bool) -> str:
+        return "".join(f"{token_id}," for token_id in token_ids)
+
+
+def numbered(loaded: LoadedModel) -> LoadedModel:
+    """The same network, answering in numbers."""
+    return replace(loaded, tokenizer=NumberSpeller(loaded))
+
+
+def without_end(loaded: LoadedModel, ids: Sequence[int]) -> str:
+    """Ids as NumberSpeller writes them; the end of sequence is no part of an answer."""
+    return "".join(f"{token_id}," for token_id in ids if token_id != loaded.tokenizer.eos_token_id)
+
+
+def conversations(loaded: LoadedModel, number: int, sampling: SamplingSettings) -> list[GenerationRequest]:
+    """Random ones: 1 to 6 questions, 0 to 3 pictures anywhere in them, many with the beginning of another."""
+    chance = random.Random(5)
+    colours = ["red", "green", "blue", "white"]
+    requests: list[GenerationRequest] = []
+    beginnings: list[tuple[list[Content], list[Picture]]] = [([], [])]
+    for _ in range(number):
+        turns, pictures = (list(part) for part in chance.choice(beginnings))
+        most_pictures = max(len(pictures), chance.randint(0, 3))
+        for _ in range(chance.randint(1, 6 - len(turns) // 2) if len(turns) < 10 else 1):
+            num_pictures = chance.randint(0, most_pictures - len(pictures))
+            mine = [picture(chance.choice(colours)) for _ in range(num_pictures)]
+            text = " ".join(chance.choice(["What", "is", "the", "red", "one", "###", "?"]) for _ in range(6))
+            parts: list[str | ImageRef] = [ImageRef(each.sha256) for each in mine]
+            parts.insert(chance.randint(0, len(parts)), text)
+            turns, pictures = [*turns, tuple(parts)], [*pictures, *mine]
+            if chance.random() < 0.2:
+                requests.append(asked(loaded, turns, pictures, sampling))
+            turns = [*turns, (chance.choice(["A cat.", "Two things", "No, it is not the same."]),)]
+        if len(turns) < 12:
+            beginnings.append((turns, pictures))
+        requests.append(asked(loaded, turns[:-1], pictures, sampling))
+    return requests[:number]

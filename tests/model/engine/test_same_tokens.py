@@ -1,0 +1,166 @@
+"""Greedy tokens are those of transformers' own `generate`, whatever else runs and whatever was remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from model import checkpoint
+from model.checkpoint import LoadedModel
+from model.engine.request import GenerationRequest
+from model.engine.scheduler import ChunkSizes
+from model.engine.slot_engine import SlotEngine
+from model.llava import Llava
+from tests.model.engine.asking import (
+    GREEDY,
+    all_events,
+    answer,
+    answers,
+    ask,
+    conversations,
+    generated,
+    numbered,
+    picture,
+    text_of,
+    without_end,
+)
+from tests.model.tiny import write_tiny_checkpoint
+
+NUM_CONVERSATIONS = 64
+DEMO = Path(__file__).resolve().parents[3] / "model" / "demo"
+SHORT = replace(GREEDY, max_new_tokens=8)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return checkpoint.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def requests(loaded: LoadedModel) -> list[GenerationRequest]:
+    return conversations(loaded, NUM_CONVERSATIONS, SHORT)
+
+
+@pytest.fixture(scope="module")
+def expected(loaded: LoadedModel, requests: list[GenerationRequest]) -> list[str]:
+    return [without_end(loaded, generated(loaded, request)) for request in requests]
+
+
+def with_engine(loaded: LoadedModel, use: Callable[[SlotEngine], Any], **options: Any) -> Any:
+    engine = SlotEngine(numbered(loaded), **options)
+    try:
+        return use(engine)
+    finally:
+        asyncio.run(engine.close())
+
+
+def test_the_conversations_are_of_all_kinds(requests: list[GenerationRequest], expected: list[str]) -> None:
+    assert len(requests) == NUM_CONVERSATIONS
+    assert {len(request.pictures) for request in requests} == {0, 1, 2, 3}
+    assert len(set(expected)) > NUM_CONVERSATIONS / 2, "else equal answers would prove little"
+
+
+def test_alone_one_after_another(
+    loaded: LoadedModel, requests: list[GenerationRequest], expected: list[str]
+) -> None:
+    def one_by_one(engine: SlotEngine) -> list[str]:
+        given = [answer(engine, request) for request in requests]
+        numbers = engine.numbers()
+        assert numbers.num_reused_tokens > numbers.num_prompt_tokens / 4, "prefixes were hardly reused"
+        assert numbers.num_pictures_encoded == 4, "each picture is encoded once"
+        return given
+
+    assert with_engine(loaded, one_by_one) == expected
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_all_at_once_in_any_order(
+    loaded: LoadedModel, requests: list[GenerationRequest], expected: list[str], seed: int
+) -> None:
+    chance = random.Random(seed)
+    order = chance.sample(range(len(requests)), len(requests))
+
+    async def arriving(engine: SlotEngine, place: int) -> str:
+        await asyncio.sleep(chance.random() * 0.5)
+        return text_of(await all_events(engine, requests[place]))
+
+    async def all_of_them(engine: SlotEngine) -> list[str]:
+        given = await asyncio.gather(*(arriving(engine, place) for place in order))
+        return [text for _, text in sorted(zip(order, given, strict=True))]
+
+    # Chunks of odd sizes cut pictures and turns anywhere; a small cache makes prefixes come and go.
+    given = with_engine(
+        loaded,
+        lambda engine: asyncio.run(all_of_them(engine)),
+        num_slots=8,
+        chunk_sizes=ChunkSizes(alone=37, beside=5),
+        cache_bytes=2_000 * 256 * seed,
+    )
+    assert given == expected
+
+
+def with_language(loaded: LoadedModel, **options: Any) -> LoadedModel:
+    """The same tower with another random language model."""
+    torch.manual_seed(3)
+    text = loaded.model.config.text_config
+    config = LlamaConfig(**{**text.to_dict(), **options})
+    model = Llava.from_parts(
+        loaded.model.model.vision_tower,
+        LlamaForCausalLM(config),
+        projector_type="linear",
+        image_token_id=loaded.image_token_id,
+        template="llava_v0",
+        pixels=loaded.pixels,
+    )
+    return replace(loaded, model=model.eval())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_key_value_heads": 4},
+        {"num_key_value_heads": 1},
+        {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8},
+        {"attention_bias": True, "mlp_bias": True},
+        {"tie_word_embeddings": True},
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}},
+    ],
+    ids=["equal heads", "one key-value head", "odd head size", "biases", "tied head", "scaled positions"],
+)
+def test_every_kind_of_llama(loaded: LoadedModel, options: dict[str, Any]) -> None:
+    other = with_language(loaded, **options)
+    requests = [
+        ask(other, "What is it?", picture("red"), picture("blue"), sampling=SHORT),
+        ask(other, "Hi", sampling=SHORT),
+        ask(other, "What is it?", picture("red"), sampling=SHORT),
+    ]
+    expected = [without_end(other, generated(other, request)) for request in requests]
+    assert with_engine(other, lambda engine: answers(engine, requests)) == expected
+    small = ChunkSizes(alone=7, beside=3)
+    assert with_engine(other, lambda engine: answers(engine, requests), chunk_sizes=small) == expected
+
+
+@pytest.mark.parametrize("quantize", ["4bit", "8bit"])
+def test_quantised_layers_are_used_as_they_are(quantize: str) -> None:
+    # The shipped model: the tiny one's rows are shorter than the blocks that bitsandbytes packs.
+    loaded = checkpoint.load(DEMO, device="cpu", quantize=quantize)
+    request = ask(loaded, "What is it?", picture("red"), sampling=SHORT)
+    expected = without_end(loaded, generated(loaded, request))
+    assert with_engine(loaded, lambda engine: answer(engine, request)) == expected
+
+
+def test_an_engine_may_take_the_weights_apart(tmp_path: Path) -> None:
+    loaded = checkpoint.load(write_tiny_checkpoint(tmp_path / "tiny"), device="cpu")
+    request = ask(loaded, "What is it?", picture("red"), sampling=SHORT)
+    expected = without_end(loaded, generated(loaded, request))
+    assert with_engine(loaded, lambda engine: answer(engine, request), take_weights=True) == expected
+    layer = loaded.model.model.language_model.layers[0]
+    assert layer.mlp.up_proj.weight.numel() == 0, "the weights are kept once, not twice"
