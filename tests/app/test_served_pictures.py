@@ -68,8 +68,6 @@ def test_two_hundred_megabytes_are_refused_with_the_limit_and_not_kept(
     except httpx.WriteError:  # the door may be shut before all of it is said; then it is not in either
         answer = None
     assert answer is None or (answer.status_code == 413 and "15 MB" in answer.json()["error"])
-    declared = person.http.build_request("POST", "/pictures", content=b"x")
-    declared.headers["content-length"] = "200000000"
     assert page.store.images.drafts() == before
     assert person.send_picture(encoded(HALVES, "PNG")).status_code == 200  # and the door still opens
 
