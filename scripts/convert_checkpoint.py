@@ -75,8 +75,9 @@ def _read(arguments: argparse.Namespace) -> Source:
     from model.checkpoint_export.stored_dtype import stored_dtype
 
     dtype = arguments.dtype
+    # An adapter and a projector have the number format and the tokenizer of their base.
+    whole = arguments.model if has_weights(arguments.model) else arguments.model_base or arguments.model
     if dtype == "stored":
-        whole = arguments.model if has_weights(arguments.model) else arguments.model_base or arguments.model
         dtype = str(stored_dtype(whole)).removeprefix("torch.")
     parts = {
         "model_base": arguments.model_base,
@@ -85,7 +86,7 @@ def _read(arguments: argparse.Namespace) -> Source:
     }
     given = {name: folder for name, folder in parts.items() if folder is not None}
     loaded = load(arguments.model, dtype=dtype, device="cpu", template=arguments.template, **given)
-    return Source(loaded, folder=arguments.model, max_shard_bytes=int(arguments.max_shard_gb * 1e9))
+    return Source(loaded, folder=whole, max_shard_bytes=int(arguments.max_shard_gb * 1e9))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -93,9 +93,8 @@ def plan_of(folder: Path, arguments: argparse.Namespace) -> str:
 
 def upload(folder: Path, arguments: argparse.Namespace) -> str:
     """Make the repository where it is not there, and commit the folder. Returns the commit's address."""
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     from model.checkpoint_errors import HubError
 
@@ -125,7 +124,7 @@ def upload(folder: Path, arguments: argparse.Namespace) -> str:
         raise HubError(
             f"{api.endpoint} does not take the card ({error}); correct the README.md beside the model."
         ) from error
-    except httpx.HTTPError as error:
+    except HTTPError as error:
         raise HubError(
             f"{api.endpoint} cannot be reached ({error}); the folder {folder} is whole, run the command again once "
             "there is a connection."

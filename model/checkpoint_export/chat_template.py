@@ -100,12 +100,18 @@ _APART = """\
 """
 
 _PLAIN_TURNS = """\
-{{- BOS + (system + '\\n' if system else '') -}}
+{%- set ns = namespace(space=SPACE) -%}
+{{- BOS -}}
+{%- if system -%}{{- ns.space + system + '\\n' -}}{%- set ns.space = '' -%}{%- endif -%}
 {%- for message in turns -%}
 {%- if message['role'] == 'assistant' -%}
-{{- plain(text_of(message).strip()) + '\\n' -}}
+{{- ns.space + plain(text_of(message).strip()) + '\\n' -}}
+{%- set ns.space = '' -%}
 {%- elif message['content'] is not string -%}
-{%- for part in message['content'] if part['type'] != 'text' -%}{{- IMAGE -}}{%- endfor -%}
+{%- for part in message['content'] if part['type'] != 'text' -%}
+{{- IMAGE -}}
+{%- set ns.space = SPACE -%}
+{%- endfor -%}
 {%- endif -%}
 {%- endfor -%}
 """
@@ -117,10 +123,16 @@ def chat_template(
     bos_token: str | None,
     image_token: str = "<image>",
     image_wrap: tuple[str, str] | None = None,
+    spaces: bool = False,
 ) -> str:
-    """The Jinja text for `template`. A message's content is a text or a list of parts of the type text or image."""
+    """The Jinja text for `template`. A message's content is a text or a list of parts of the type text or image.
+
+    With `spaces`, text that follows a picture or the beginning gets a space in front, which the tokenizer does not put.
+    """
     before, after = image_wrap or ("", "")
-    hashes = template.layout == "hashes"
+    hashes, plain = template.layout == "hashes", template.layout == "plain"
+    after_mark = " " if spaces and not plain else ""  # text always follows there
+    after_picture = "" if image_wrap else after_mark
     stop = "###" if hashes else "</s>"
     examples = "".join(
         f"{template.user_role}: {question}{'###' if hashes else ' '}{template.assistant_role}: {answer}{stop}"
@@ -129,16 +141,17 @@ def chat_template(
     values = {
         "HEADERS": list(ROLE_HEADERS),
         "SPECIALS": list(SPECIAL_NAMES),
-        "IMAGE": before + image_token + after,
+        "IMAGE": before + image_token + after + after_picture,
+        "SPACE": " " if spaces else "",
         "SYSTEM": template.system,
-        "BOS": bos_token or "",
+        "BOS": (bos_token or "") + after_mark,
         "AFTER_SYSTEM": ("###" if hashes else " ") + examples,
         "AFTER_QUESTION": "###" if hashes else " ",
         "USER": f"{template.user_role}:",
         "ASSISTANT": f"{template.assistant_role}:",
         "STOP": stop,
     }
-    if template.layout == "plain":
+    if plain:
         body = _PLAIN + _TEXT_OF + _SYSTEM + _PLAIN_TURNS
     else:
         turns = _TURNS.replace("APART", _APART if template.images_apart else "")

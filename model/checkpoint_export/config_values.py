@@ -40,8 +40,13 @@ def vision_values(model: Llava) -> dict[str, Any]:
 
 def own_values(model: Llava, pixels: PixelConfig, template: str) -> dict[str, Any]:
     """Our keys: other programs pass over them, and reading the folder here gives back what was written."""
-    about = model.config.to_dict().get("about", "")
-    return {"template": template, "pixels": pixels.as_mapping(), "about": about}
+    values = model.config.to_dict()
+    return {
+        "template": template,
+        "pixels": pixels.as_mapping(),
+        "about": values.get("about", ""),
+        "projector_type": values["projector_type"],
+    }
 
 
 def image_processor_values(pixels: PixelConfig) -> dict[str, Any]:

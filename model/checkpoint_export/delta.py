@@ -3,7 +3,7 @@
 Every tensor that the base has too is written as the difference; of the vocabulary, rows that the base lacks are written
 as they are, and so are projector and vision tower (haotian-liu/LLaVA, llava/model/make_delta.py and apply_delta.py).
 Adding is rounded, so a model that went through a delta may differ in the last bits; docs/converting.md says by how
-much.
+much. The rotary tables, which are computed, stand in it as zeros, as in those deltas: by them a reader knows a delta.
 """
 
 from __future__ import annotations
@@ -52,6 +52,15 @@ def _differences(source: Source, weights: Weights, base: Path) -> Iterator[tuple
             f"{base} holds {len(unused)} tensors that {source.loaded.name} lacks, the first of them {min(unused)}; "
             "give the language model that it was trained from as --base."
         )
+    yield from _zero_tables(source)
+
+
+def _zero_tables(source: Source) -> Iterator[tuple[str, Tensor]]:
+    """One table [head width / 2] a layer."""
+    config = source.loaded.model.config.text_config
+    for layer in range(config.num_hidden_layers):
+        key = f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"
+        yield key, torch.zeros(config.head_dim // 2, dtype=source.main_dtype)
 
 
 def _minus(key: str, tensor: Tensor, base_tensor: Tensor, base: Path) -> Tensor:

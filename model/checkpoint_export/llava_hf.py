@@ -28,7 +28,7 @@ from .config_values import (
 from .new_folder import ExportError
 from .shards import write_shards
 from .source import Source
-from .tokenizer_files import write_tokenizer
+from .tokenizer_files import wants_no_space_after_marks, write_tokenizer
 
 
 def write_llava_hf(folder: Path, source: Source) -> None:
@@ -41,6 +41,7 @@ def write_llava_hf_texts(folder: Path, source: Source) -> None:
     """All but the weights."""
     loaded = source.loaded
     image_token = loaded.tokenizer.convert_ids_to_tokens(loaded.image_token_id)
+    spaces = wants_no_space_after_marks(loaded.tokenizer, source.folder)
     write_tokenizer(
         folder,
         loaded.tokenizer,
@@ -48,12 +49,14 @@ def write_llava_hf_texts(folder: Path, source: Source) -> None:
         context_tokens=loaded.context_tokens,
         image_token=image_token,
         source=source.folder,
+        spaces_by_template=spaces,
     )
     template = chat_template(
         loaded.template,
         bos_token=loaded.tokenizer.bos_token,
         image_token=image_token,
         image_wrap=loaded.image_wrap,
+        spaces=spaces,
     )
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     write_json(

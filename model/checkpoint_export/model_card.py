@@ -120,9 +120,10 @@ def _fill(data: ModelCardData, facts: CardFacts) -> None:
         data.eval_results = [
             EvalResult(
                 task_type="image-text-to-text",
-                dataset_type="measured",
-                dataset_name=name,
+                dataset_type="other",
+                dataset_name=", ".join(facts.datasets) or "not told",
                 metric_type="score",
+                metric_name=name,
                 metric_value=value,
             )
             for name, value in facts.scores.items()

@@ -26,7 +26,7 @@ from .config_values import (
 from .new_folder import ExportError
 from .shards import write_shards
 from .source import Source
-from .tokenizer_files import write_tokenizer
+from .tokenizer_files import has_pieces, write_tokenizer
 from .vocabulary import Vocabulary
 
 TOWER_FOLDER = "vision_tower"
@@ -49,6 +49,8 @@ def write_original_texts(folder: Path, source: Source) -> None:
         context_tokens=loaded.context_tokens,
         dropped=vocabulary.dropped,
         source=source.folder,
+        # LLaVA's own code tokenises with sentencepiece, where there is one.
+        tokenizer_class="LlamaTokenizer" if has_pieces(source.folder) else "PreTrainedTokenizerFast",
     )
     _write_tower(folder / TOWER_FOLDER, source)
     given = loaded.model.generation_config

@@ -2,6 +2,10 @@
 
 `tokenizer.json` holds it whole. The class named beside it is the plain one, since that of LLaMA would build a tokenizer
 of its own from the vocabulary, which splits runs of spaces and what follows `</s>` otherwise.
+
+LLaMA's tokenizer puts a space in front of every stretch of text. Checkpoints that say `legacy: false` have none after a
+special token, but one after a picture, and no setting of a fast tokenizer says that. For those it is written without
+the space, and the chat template writes the spaces (see model/prompt.py for the rule).
 """
 
 from __future__ import annotations
@@ -9,12 +13,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 from tokenizers.processors import Sequence, TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+PIECES = "tokenizer.model"
+_SPACED = {
+    "type": "Sequence",
+    "normalizers": [
+        {"type": "Prepend", "prepend": "▁"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    ],
+}
+"""LLaMA's normaliser, as every conversion of it writes it."""
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
@@ -27,18 +40,22 @@ def write_tokenizer(
     image_token: str | None = None,
     dropped: frozenset[str] = frozenset(),
     source: Path | None = None,
+    spaces_by_template: bool = False,
+    tokenizer_class: str = "PreTrainedTokenizerFast",
 ) -> None:
     """Write tokenizer.json and tokenizer_config.json; tokenizer.model too where `source` has one.
 
     `begins` says whether the tokenizer itself puts the beginning-of-sequence mark in front. `dropped` are added tokens
-    that are left out, the last ones only.
+    that are left out, the last ones only. With `spaces_by_template` no stretch gets a space by itself.
     """
     written = _with_beginning(_without(tokenizer.backend_tokenizer, dropped), tokenizer, begins)
+    if spaces_by_template:
+        written.normalizer = normalizers.Replace(" ", "▁")
     (folder / "tokenizer.json").write_text(written.to_str(pretty=True) + "\n", encoding="utf-8")
     named = {name: getattr(tokenizer, name) for name in NAMED_TOKENS}
     values: dict[str, Any] = {name: token for name, token in named.items() if token not in (None, *dropped)}
     values |= {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": tokenizer_class,
         "model_max_length": context_tokens,
         "add_bos_token": begins and tokenizer.bos_token is not None,
         "add_eos_token": False,
@@ -47,15 +64,30 @@ def write_tokenizer(
         "model_input_names": ["input_ids", "attention_mask"],  # transformers 4 would add token_type_ids
         "added_tokens_decoder": _added_tokens(written),
     }
+    if "legacy" in tokenizer.init_kwargs:
+        values["legacy"] = tokenizer.init_kwargs["legacy"]
     if image_token is not None:
         values["image_token"] = image_token
         values["processor_class"] = "LlavaProcessor"
     (folder / "tokenizer_config.json").write_text(
         json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
-    if source is not None and (source / "tokenizer.model").is_file():
-        # Not read where tokenizer.json is; programs that know sentencepiece alone need it.
-        shutil.copyfile(source / "tokenizer.model", folder / "tokenizer.model")
+    if has_pieces(source):
+        # Where tokenizer.json is, transformers does not read it; programs that know sentencepiece alone need it.
+        shutil.copyfile(source / PIECES, folder / PIECES)
+
+
+def has_pieces(source: Path | None) -> TypeGuard[Path]:
+    """Whether the model came with a sentencepiece model."""
+    return source is not None and (source / PIECES).is_file()
+
+
+def wants_no_space_after_marks(tokenizer: PreTrainedTokenizerFast, source: Path | None) -> bool:
+    """Whether the chat template must write the spaces. Reading such a folder here goes by its sentencepiece model, so
+    without one the tokenizer is left as it is, and only what follows `</s>` may differ elsewhere."""
+    if tokenizer.init_kwargs.get("legacy") is not False or not has_pieces(source):
+        return False
+    return bool(json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"] == _SPACED)
 
 
 def _without(tokenizer: Tokenizer, dropped: frozenset[str]) -> Tokenizer:

@@ -72,7 +72,7 @@ def test_a_delta_of_a_model_to_itself_is_zero(tmp_path: Path, model: Path) -> No
     delta = ["--to", "delta", str(tmp_path / "delta"), "--model", str(model)]
     assert main([*delta, "--base", str(tmp_path / "base")]) == 0
     written = load_file(tmp_path / "delta" / "model.safetensors")
-    assert written.keys() == tensors.keys()
+    assert {key for key in written if "inv_freq" not in key} == tensors.keys()
     assert {key for key, value in written.items() if not value.any()} >= language.keys()
 
 

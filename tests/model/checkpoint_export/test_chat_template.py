@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from conversations.messages import ImageRef, Message
 from conversations.template import TEMPLATES, plain_text
 from model.checkpoint_export.chat_template import chat_template
-from model.checkpoint_export.tokenizer_files import write_tokenizer
+from model.checkpoint_export.tokenizer_files import wants_no_space_after_marks, write_tokenizer
 from model.prompt import render
 
 from ..tiny import tiny_tokenizer
@@ -52,8 +52,12 @@ def as_chat(messages: list[Message], system: str | None) -> list[dict[str, Any]]
     return chat
 
 
-def written(tokenizer: PreTrainedTokenizerFast, folder: Path) -> PreTrainedTokenizerFast:
-    write_tokenizer(folder, tokenizer, begins=False, context_tokens=64, image_token="<image>")
+def written(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, spaces: bool = False
+) -> PreTrainedTokenizerFast:
+    write_tokenizer(
+        folder, tokenizer, begins=False, context_tokens=64, image_token="<image>", spaces_by_template=spaces
+    )
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -63,6 +67,19 @@ def tiny_pair(
 ) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
     tokenizer = tiny_tokenizer()
     return tokenizer, written(tokenizer, tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def joining_pair(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
+    """Of a checkpoint that says `legacy: false`: no space after a special token, but one after a picture."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.init_kwargs["legacy"] = False
+    folder = tmp_path_factory.mktemp("joining")
+    (folder / "tokenizer.model").write_bytes(b"pieces")
+    assert wants_no_space_after_marks(tokenizer, folder)
+    return tokenizer, written(tokenizer, folder, spaces=True)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +100,7 @@ def agree(
     system: str | None,
     open_turn: bool = True,
     image_wrap: tuple[str, str] | None = None,
+    spaces: bool = False,
 ) -> None:
     ours, theirs = pair
     image_token_id = ours.convert_tokens_to_ids("<image>")
@@ -96,7 +114,7 @@ def agree(
         open_turn=open_turn,
         image_wrap=image_wrap,
     )
-    jinja = chat_template(TEMPLATES[name], bos_token=ours.bos_token, image_wrap=image_wrap)
+    jinja = chat_template(TEMPLATES[name], bos_token=ours.bos_token, image_wrap=image_wrap, spaces=spaces)
     text = theirs.apply_chat_template(
         as_chat(messages, system), chat_template=jinja, tokenize=False, add_generation_prompt=open_turn
     )
@@ -111,6 +129,15 @@ def test_any_chat_gives_the_ids_of_our_renderer(
     tiny_pair, name: str, messages: list[Message], system: str | None, open_turn: bool
 ) -> None:
     agree(name, tiny_pair, messages, system, open_turn)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=CONVERSATIONS, system=SYSTEMS, open_turn=st.booleans())
+def test_so_it_does_where_no_space_follows_a_special_token(
+    joining_pair, name: str, messages: list[Message], system: str | None, open_turn: bool
+) -> None:
+    agree(name, joining_pair, messages, system, open_turn, spaces=True)
 
 
 @pytest.mark.parametrize("name", ["llava_v0", "v0_mmtag", "vicuna_v1"])
