@@ -66,7 +66,9 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(
     with socket.socket() as other, pytest.raises(SystemExit) as ended:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        start.main(["--port", str(other.getsockname()[1]), "--database-url", f"sqlite:///{tmp_path}/chats.db"])
+        start.main(
+            ["--port", str(other.getsockname()[1]), "--database-url", f"sqlite:///{tmp_path}/chats.db"]
+        )
     assert ended.value.code == 1
     assert "--port" in capsys.readouterr().err
 
@@ -79,7 +81,14 @@ def test_a_database_that_cannot_be_opened_is_said_in_a_sentence(
     (tmp_path / "chats.db").write_text("this is no database " * 100)
     with pytest.raises(SystemExit) as ended:
         start.main(
-            ["--port", "0", "--worker-url", "http://gpu:1", "--database-url", f"sqlite:///{tmp_path}/chats.db"]
+            [
+                "--port",
+                "0",
+                "--worker-url",
+                "http://gpu:1",
+                "--database-url",
+                f"sqlite:///{tmp_path}/chats.db",
+            ]
         )
     assert ended.value.code == 1
     assert "cannot start" in capsys.readouterr().err

@@ -65,7 +65,9 @@ def test_what_the_page_itself_sends_passes(headers: dict[str, str]) -> None:
     assert _client().post("/", headers=headers).text == "secret"
 
 
-@pytest.mark.parametrize("host", ["rebound.example", "rebound.example:7860", "", "127.0.0.1.evil.example", "[bad"])
+@pytest.mark.parametrize(
+    "host", ["rebound.example", "rebound.example:7860", "", "127.0.0.1.evil.example", "[bad"]
+)
 def test_a_page_for_this_machine_answers_to_no_other_name(host: str) -> None:
     assert _client(LOCAL, local_names_only=True).get("/", headers={"host": host}).status_code == 403
     assert _client(LOCAL).get("/", headers={"host": host}).status_code == 200

@@ -19,7 +19,9 @@ from app.visitors import COOKIE, COOKIE_SECONDS, VisitorCookie, owner_of
 
 def _client(base_url: str = "http://127.0.0.1") -> TestClient:
     app = Starlette(
-        routes=[Route("/{rest:path}", lambda request: PlainTextResponse(str(owner_of(None, request.cookies))))]
+        routes=[
+            Route("/{rest:path}", lambda request: PlainTextResponse(str(owner_of(None, request.cookies))))
+        ]
     )
     return TestClient(VisitorCookie(app), base_url=base_url)
 
