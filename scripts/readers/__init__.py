@@ -1,0 +1,1 @@
+"""One program a trainer that is run in that trainer's own environment (scripts/test_readers.py)."""
