@@ -176,7 +176,8 @@ def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
         what = command.pop("do")
-        print(json.dumps({"prompt": peer.prompt, "decode": peer.decode}[what](**command)), flush=True)
+        answer = peer.prompt(**command) if what == "prompt" else peer.decode(**command)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

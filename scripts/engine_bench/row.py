@@ -79,7 +79,7 @@ class Row:
         value = "–" if self.value is None else f"{self.value:.3g}"
         if self.spread:
             value += f" ({self.spread})"
-        cells = (self.what, self.against, self.ours, self.theirs, value)
+        cells: tuple[str, ...] = (self.what, self.against, self.ours, self.theirs, value)
         if with_bars:
             verdict = "–" if self.bar is None or self.value is None else self.bar.verdict(self.value)
             cells += ("–" if self.bar is None else str(self.bar), verdict)

@@ -61,7 +61,10 @@ class Talks:
         """A first turn that shares no more than its first token with any other: its system text begins with other
         words. `pictures` None is one new picture. Filled up with words to about `num_tokens` tokens (never less)."""
         shown = (self.picture(),) if pictures is None else pictures
-        content = (*(ImageRef(picture.sha256) for picture in shown), self.words(6))
+        content: tuple[str | ImageRef, ...] = (
+            *(ImageRef(picture.sha256) for picture in shown),
+            self.words(6),
+        )
         talk = Talk(
             self.words(4), (Message("user", content),), {picture.sha256: picture for picture in shown}
         )
