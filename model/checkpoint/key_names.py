@@ -55,6 +55,7 @@ class Layout:
         )
 
 
+_TOWER_PARTS = ("embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm.")
 _LLAMA = (
     ("model.embed_tokens.", LANGUAGE + "embed_tokens."),
     ("model.layers.", LANGUAGE + "layers."),
@@ -89,8 +90,8 @@ TRANSFORMERS_5 = Layout(
         ("model.language_model.model.", LANGUAGE),
         (LANGUAGE, LANGUAGE),
         (PROJECTOR, PROJECTOR),
+        *((TOWER + part, TOWER + part) for part in _TOWER_PARTS),
         ("model.vision_tower.vision_model.", TOWER),
-        (TOWER, TOWER),
     ),
 )
 """Newer key names of the same layout, with `model.` in front; `checkpoint.save` wrote these until it wrote LLAVA_HF."""
@@ -120,13 +121,7 @@ LLAMA = Layout("LLaMA", _LLAMA)
 
 CLIP = Layout(
     "CLIP",
-    (
-        ("vision_model.", TOWER),
-        ("embeddings.", TOWER + "embeddings."),
-        ("pre_layrnorm.", TOWER + "pre_layrnorm."),
-        ("encoder.", TOWER + "encoder."),
-        ("post_layernorm.", TOWER + "post_layernorm."),
-    ),
+    (("vision_model.", TOWER), *((part, TOWER + part) for part in _TOWER_PARTS)),
 )
 """A picture tower by itself, as in openai/clip-vit-large-patch14-336."""
 

@@ -125,7 +125,13 @@ def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     """alpha / r, of this module: peft's alpha_pattern goes before lora_alpha."""
     alpha: Any = config.get("lora_alpha", 8)
     for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?{pattern}", module):
+        try:
+            fits = re.fullmatch(rf"(.*\.)?{pattern}", module)
+        except re.error as error:
+            raise CheckpointFormatError(
+                f"alpha_pattern holds {pattern!r}, which is no regular expression ({error}); copy the adapter again."
+            ) from error
+        if fits:
             alpha = value
             break
     if not isinstance(alpha, (int, float)) or isinstance(alpha, bool):

@@ -46,6 +46,8 @@ class Plan:
     bases: dict[str, Place] = field(default_factory=dict)  # what a delta is added to
     updates: dict[str, LoraUpdate] = field(default_factory=dict)
     num_rows: int | None = None  # of the vocabulary, where more than on disk
+    new_rows: Place | None = None  # of the words' table, for tokens that were added to it
+    new_rows_at: int = 0
 
     def take(self, weights: Weights, name_of: Callable[[str], str | None]) -> frozenset[str]:
         """Read these weights too, before what was planned. Returns the keys that `name_of` has no name for."""
@@ -102,6 +104,9 @@ class Plan:
             tensor = update.applied_to(tensor, name)
         if self.num_rows is not None and name in (EMBEDDING_KEY, HEAD_KEY) and len(tensor) < self.num_rows:
             tensor = _grown(tensor, self.num_rows)
+            if name == EMBEDDING_KEY and self.new_rows is not None:
+                rows = self.new_rows.read()
+                tensor[self.new_rows_at : self.new_rows_at + len(rows)] = rows.to(tensor.dtype)
         return tensor
 
 

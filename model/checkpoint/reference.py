@@ -16,15 +16,17 @@ from ..checkpoint_errors import (
     IncompleteCheckpoint,
     UnsupportedCheckpoint,
 )
+from .json_file import read_object
 from .key_names import EMBEDDING_KEY, LANGUAGE, TOWER, layout_of, without_adapter_prefix
 from .lora import NON_LORA, apply_adapter, base_of_adapter, is_adapter
-from .plan import Plan
+from .plan import Place, Plan
 from .recognised import Recognised
 from .reference_config import fit_of, projector_type, template_of, transformers_values
 from .tower import Fetch, find_tower, tower_name
 from .vocabulary import add_token, has_tokenizer, load_tokenizer
 from .weights import PROJECTOR_FILES, Weights, has_weights
 
+PATCH, START_AND_END = "<im_patch>", ("<im_start>", "<im_end>")
 NEARLY_ZERO = 0.1
 """The mean of a language model's last norm is around 1 and above; of the difference of two, far below this."""
 
@@ -46,7 +48,12 @@ def recognise_reference(
         _take_file(_first(folder, NON_LORA), plan, told)
     elif (file := _first(folder, PROJECTOR_FILES)) is not None:
         _take_base(
-            folder, "a projector alone", base_folder, str(values.get("_name_or_path") or ""), plan, told
+            folder,
+            "a projector alone",
+            base_folder,
+            str(read_object(path).get("_name_or_path") or ""),
+            plan,
+            told,
         )
         _take_file(file, plan, told)
     else:
@@ -119,6 +126,10 @@ def _take_base(folder: Path, what: str, base: Path | None, made_on: str, plan: P
         raise IncompleteCheckpoint(needs_base(folder, what, made_on))
     weights = Weights.of_folder(base)
     _take(weights, plan)
+    if EMBEDDING_KEY not in plan.places:
+        raise CheckpointFormatError(
+            f"{base} holds no language model; {folder} needs one: give it with --model-base."
+        )
     told.append(f"{folder} holds {what}; the language model is read from {base}.")
 
 
@@ -134,8 +145,26 @@ def _take_file(file: Path | None, plan: Plan, told: list[str]) -> None:
             f"{file} holds tensors that no LLaVA has, such as {min(weights.keys, default='none')}; copy the file again."
         )
     names = {key: layout.in_memory(short) for key, short in inside.items()}
-    plan.take(weights, {key: name for key, name in names.items() if name != EMBEDDING_KEY}.get)
+    _take_words(file, weights, names, plan)
+    plan.take(weights, names.get)
     told.append(f"{file.name} holds {len(names)} tensors by {layout.name} names.")
+
+
+def _take_words(file: Path, weights: Weights, names: dict[str, str | None], plan: Plan) -> None:
+    """A projector trained with start and end tokens brings their rows: the two alone, or the whole table with them."""
+    key = next((key for key, name in names.items() if name == EMBEDDING_KEY), None)
+    if key is None or EMBEDDING_KEY not in plan.places:
+        return
+    rows, own = len(weights.get(key)), len(plan.places[EMBEDDING_KEY].read())
+    if rows >= own:
+        return
+    if rows != len(START_AND_END):
+        raise CheckpointFormatError(
+            f"{file} holds {rows} rows of {key}; expected {len(START_AND_END)}, for {' and '.join(START_AND_END)}, or "
+            f"the whole table of at least {own}. It was made for another base: give that with --model-base."
+        )
+    plan.new_rows = Place(weights, key)
+    del names[key]
 
 
 def _take(weights: Weights, plan: Plan) -> None:
@@ -200,11 +229,13 @@ def _settle_vocabulary(found: Recognised, values: Mapping[str, Any]) -> None:
             "rows; copy the config that belongs to these weights."
         )
     tokenizer = found.tokenizer
-    known = tokenizer.get_added_vocab()
+    if values.get("mm_use_im_patch_token", True):  # absent means true (LLaVA, model/builder.py, line 147)
+        add_token(tokenizer, PATCH)
     if found.values["mm_use_im_start_end"]:
-        for token in ("<im_start>", "<im_end>"):
-            add_token(tokenizer, token)
-    image_token = next((token for token in ("<im_patch>", "<image>") if token in known), "<image>")
+        found.plan.new_rows_at = add_token(tokenizer, START_AND_END[0])
+        add_token(tokenizer, START_AND_END[1])
+    known = tokenizer.get_added_vocab()
+    image_token = next((token for token in (PATCH, "<image>") if token in known), "<image>")
     image_id = add_token(tokenizer, image_token)
     text["vocab_size"] = max(rows, len(tokenizer))
     text["bos_token_id"], text["eos_token_id"] = tokenizer.bos_token_id, tokenizer.eos_token_id

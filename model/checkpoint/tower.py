@@ -54,6 +54,7 @@ def find_tower(
     """
     folder = Path(given) if given and Path(given).is_dir() else None
     if folder is None and given is None:
+        _refuse_path(named, checkpoint)
         folder = _near(named, checkpoint)
     if folder is None and inside and given is None and named in KNOWN:
         config = dict(KNOWN[named])
@@ -80,14 +81,21 @@ def tower_name(key: str) -> str | None:
     return None if key.startswith(OF_CLIP_BUT_NOT_OF_ITS_TOWER) else CLIP.in_memory(key)
 
 
+def _refuse_path(named: str, checkpoint: Path) -> None:
+    """A config that came from somewhere must not have any folder of this machine read."""
+    path = PurePosixPath(named)
+    if path.is_absolute() or ".." in path.parts:
+        raise IncompleteCheckpoint(
+            f"{checkpoint} names its picture tower by a path, {named}, which is not followed; give the tower's "
+            "folder with --vision-tower."
+        )
+
+
 def _near(named: str, checkpoint: Path) -> Path | None:
     """A folder of that name: from here, in the checkpoint, or up to two folders above it. No others."""
-    relative = PurePosixPath(named)
-    if relative.is_absolute() or ".." in relative.parts:
-        return None
     for root in (Path(), checkpoint, checkpoint.parent, checkpoint.parent.parent):
-        if (root / relative / "config.json").is_file():
-            return root / relative
+        if (root / named / "config.json").is_file():
+            return root / named
     return None
 
 
