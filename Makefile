@@ -11,7 +11,7 @@ ARGS ?=
 export GRADIO_ANALYTICS_ENABLED := False
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check nightly demo-model bench setup setup-tests clean
+.PHONY: help run test check nightly demo-model bench test-readers setup setup-tests clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -39,6 +39,9 @@ bench: $(VENV)/.installed-tests ## measure the start, and the engine beside its 
 	$(PY) -m scripts.measure_speed
 	-$(PY) -m scripts.install_peers
 	$(PY) -m scripts.bench_engine $(ARGS)
+
+test-readers: $(VENV)/.installed ## have LLaMA-Factory, ms-swift and Axolotl read our exports (gigabytes, once)
+	$(PY) -m scripts.test_readers $(ARGS)
 
 setup: $(VENV)/.installed ## install what the program needs into .venv
 setup-tests: $(VENV)/.installed-tests ## install what the tests need, Chromium included
