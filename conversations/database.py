@@ -54,8 +54,8 @@ class Database:
     thread."""
 
     def __init__(self, database_url: str) -> None:
-        self._url = _checked_url(database_url)
-        self.name = self._url.database if self._sqlite else self._url.render_as_string(hide_password=True)
+        self.url = _checked_url(database_url)
+        self.name = self.url.database if self._sqlite else self.url.render_as_string(hide_password=True)
         self._engine = self._create_engine()
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         # PostgreSQL otherwise looks anew at every statement, and an export would mix two states of the log.
@@ -79,16 +79,16 @@ class Database:
 
     @property
     def _sqlite(self) -> bool:
-        return self._url.get_backend_name() == "sqlite"
+        return self.url.get_backend_name() == "sqlite"
 
     def _create_engine(self) -> Engine:
         # SQLite's own URIs (file:…) name what is there already.
-        if self._sqlite and not str(self._url.database).startswith("file:"):
-            path = Path(str(self._url.database))
+        if self._sqlite and not str(self.url.database).startswith("file:"):
+            path = Path(str(self.url.database))
             _make_folder(path.parent)
             _make_file(path)
         try:
-            engine = create_engine(self._url, pool_size=10, max_overflow=30, pool_pre_ping=not self._sqlite)
+            engine = create_engine(self.url, pool_size=10, max_overflow=30, pool_pre_ping=not self._sqlite)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise UnsupportedDatabase(f"The driver for {self.name} is not installed: {error}.") from error
         if self._sqlite:

@@ -12,6 +12,7 @@
       PictureMissing      a picture that is not, or no longer, in the store
       DatabaseRefused     the database cannot be used as it is
         CorruptDatabase, NewerSchema, ForeignDatabase, UnwritableFolder, UnsupportedDatabase
+      BackupRefused       a backup that cannot be made, or put back, like this
       DatabaseBusy        another process held the database for too long
       DiskFull            there is no room left to write
 
@@ -92,6 +93,10 @@ class UnwritableFolder(DatabaseRefused):
 
 class UnsupportedDatabase(DatabaseRefused):
     """The URL is not one of a database that this program can use."""
+
+
+class BackupRefused(LogError):
+    """A backup cannot be made here, or this is none, or putting it back would overwrite something."""
 
 
 class DatabaseBusy(LogError):

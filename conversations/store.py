@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 
 from conversations import answers, pictures, upkeep
 from conversations import search as searching
+from conversations.backup import Backup
 from conversations.curation import Curation
 from conversations.database import Database
 from conversations.errors import InvalidText, NotFound, UnwritableFolder
@@ -55,6 +56,7 @@ class ConversationStore:
         self.curation = Curation(database, images)
         self.exchange = Exchange(database, images, lease)
         self.reader = LogReader(database)
+        self.backup = Backup(database, images)
 
     @classmethod
     def open(cls, database_url: str, image_folder: Path) -> ConversationStore:

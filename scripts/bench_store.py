@@ -34,7 +34,7 @@ from conversations.formats import DEFAULT_FORMAT, FORMATS
 from conversations.messages import ImageRef
 from conversations.selection import Selection
 from conversations.store import ConversationStore
-from conversations.turns import AnswerOutcome, AnswerSettings, Rating
+from conversations.turns import AnswerOutcome, AnswerSettings, FinishReason, Rating
 from conversations.whole import UNKNOWN_ANSWER, WholeConversation, WholeTurn
 
 BATCH = 1000
@@ -47,6 +47,8 @@ SETTINGS = AnswerSettings("model-0", "vicuna_v1", "Be brief.", 0.2, 0.7, 512)
 TARGETS_MS = {"sidebar": 50.0, "search": 200.0, "library": 50.0, "append": 50.0}
 MIN_EXPORT_RATE = 5000.0
 MAX_EXPORT_MEMORY_MB = 400.0
+
+_ENDS: tuple[FinishReason, ...] = ("stop", "length", "stopped", "failed")
 
 LIBRARY = {
     "everything": Filters(),
@@ -178,7 +180,7 @@ def _conversation(
 
     def answer(parent: int, after_seconds: int, *, shown: bool = True) -> WholeTurn:
         rating: Rating | None = chance.choices((None, "up", "down"), (90, 6, 4))[0]
-        end = chance.choices(("stop", "length", "stopped", "failed"), (94, 2, 2, 2))[0]
+        end: FinishReason = chance.choices(_ENDS, (94, 2, 2, 2))[0]
         return WholeTurn(
             parent,
             "assistant",

@@ -1,0 +1,109 @@
+"""Personal data: what is found, what is not, and that masking leaves nothing."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversations.personal_data import find, masked, masked_or_none
+
+
+def found(text: str) -> list[tuple[str, str]]:
+    return [(kind, text[start:end]) for kind, start, end in find(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "part"),
+    [
+        ("Mail ann.b+x@mail.example.co.uk.", "email", "ann.b+x@mail.example.co.uk"),
+        ("(müller@straße.example)", "email", "müller@straße.example"),
+        ("Call +49 30 1234567 now", "phone", "+49 30 1234567"),
+        ("+1 (212) 555-0123", "phone", "+1 (212) 555-0123"),
+        ("(212) 555-0123", "phone", "(212) 555-0123"),
+        ("212-555-0123", "phone", "212-555-0123"),
+        ("0044 20 7946 0958", "phone", "0044 20 7946 0958"),
+        ("030 1234567 and so on", "phone", "030 1234567"),
+        ("0171/1234567", "phone", "0171/1234567"),
+        ("tel:+493012345678", "phone", "+493012345678"),
+        ("4111 1111 1111 1111", "card", "4111 1111 1111 1111"),
+        ("card 5500-0000-0000-0004!", "card", "5500-0000-0000-0004"),
+        ("378282246310005", "card", "378282246310005"),
+        ("from 192.168.0.17:8080", "ip", "192.168.0.17"),
+        ("2001:db8::ff00:42:8329", "ip", "2001:db8::ff00:42:8329"),
+        ("at ::1", "ip", "::1"),
+    ],
+)
+def test_personal_data_is_found(text: str, kind: str, part: str) -> None:
+    assert found(text) == [(kind, part)]
+    assert masked(text) == text.replace(part, f"[{kind}]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "There are 3 red squares.",
+        "On 2024-01-31 at 12:30:45, and on 01-02-2024.",
+        "1,234,567,890 or 3.14159265358979",
+        "4111 1111 1111 1112",  # fails Luhn
+        "version 1.2.3, section 4.5.6",
+        "999.999.999.999",
+        "std::vector<a::b> and `::`",
+        "@ann, see you @home",
+        "a ratio of 16:9:4",
+        "1024 x 768, 100 %",
+    ],
+)
+def test_what_only_looks_like_it_is_left(text: str) -> None:
+    assert find(text) == () and masked(text) == text and masked_or_none(text) is None
+
+
+def test_several_in_one_text_are_found_in_order() -> None:
+    text = "a@b.example or 10.0.0.1 or +44 20 7946 0958"
+    assert [kind for kind, _ in found(text)] == ["email", "ip", "phone"]
+    assert masked(text) == "[email] or [ip] or [phone]"
+
+
+pieces = st.sampled_from(
+    [
+        "a@b.example",
+        "4111111111111111",
+        "+49 30 1234567",
+        "10.0.0.1",
+        "::1",
+        "@",
+        ".",
+        ":",
+        " ",
+        "-",
+        "0",
+        "12",
+        "x",
+    ]
+)
+texts = st.one_of(st.lists(pieces, max_size=14).map("".join), st.text(max_size=40))
+
+
+@given(texts)
+def test_nothing_is_left_after_masking(text: str) -> None:
+    assert find(masked(text)) == ()
+
+
+@given(texts)
+def test_spans_are_in_order_and_apart(text: str) -> None:
+    end = 0
+    for span in find(text):
+        assert end <= span.start < span.end <= len(text)
+        end = span.end
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "1 ", "1", "a.b-", "+1 ", "a@", ":", "0", "(212", "1-", "a@b.example "]
+)
+def test_the_time_grows_with_the_text_and_not_with_its_square(piece: str) -> None:
+    began = time.process_time()
+    find(piece * (200_000 // len(piece)))
+    assert time.process_time() - began < 3  # a square would take hours
