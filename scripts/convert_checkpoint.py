@@ -14,10 +14,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from model.checkpoint_export.source import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYOUTS = ("llava-hf", "original", "delta", "merged")
@@ -38,55 +34,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def convert(arguments: argparse.Namespace) -> None:
-    """Read, write beside, put in place. Raises CheckpointError, OSError."""
+    """Read, write beside, put in place, say what was done. Raises CheckpointError, OSError."""
+    from model.checkpoint.hub import Hub
     from model.checkpoint_export.delta import write_delta
     from model.checkpoint_export.llava_hf import write_llava_hf
     from model.checkpoint_export.merged import write_merged
     from model.checkpoint_export.new_folder import ExportError, check_place, new_folder
     from model.checkpoint_export.original import write_original
+    from model.checkpoint_export.source import Source
 
-    check_place(arguments.out, arguments.overwrite)  # before minutes are spent on reading
-    if arguments.to == "delta" and arguments.base is None:
+    if (arguments.to == "delta") != (arguments.base is not None):
         raise ExportError(
-            "A delta is the difference to a base; name the base language model's folder with --base."
+            "A delta is the difference to a base, and nothing else is: give --base with --to delta alone. What "
+            "completes a partial --model is named by --model-base."
         )
-    source = _read(arguments)
+    check_place(arguments.out, arguments.overwrite)  # before minutes are spent on reading
+    source = Source.read(
+        arguments.model,
+        model_base=arguments.model_base,
+        adapter=arguments.adapter,
+        vision_tower=arguments.vision_tower,
+        template=arguments.template,
+        dtype=arguments.dtype,
+        max_shard_bytes=int(arguments.max_shard_gb * 1e9),
+    )
+    said = [f"Wrote {source.loaded.name} as {arguments.to} to {arguments.out}."]
     with new_folder(arguments.out, num_bytes=source.num_bytes, overwrite=arguments.overwrite) as folder:
         if arguments.to == "llava-hf":
             write_llava_hf(folder, source)
         elif arguments.to == "original":
             write_original(folder, source)
         elif arguments.to == "delta":
-            write_delta(folder, source, arguments.base)
+            said.append(str(write_delta(folder, source, Hub().fetch(arguments.base))))
         else:
             write_merged(folder, source)
-    print(f"Wrote {source.loaded.name} as {arguments.to} to {arguments.out}.")
     if arguments.to in ("original", "delta"):
-        print(
+        said.append(
             f"LLaVA's own code looks for mm_vision_tower from where it is started: start it in {arguments.out}, or "
             "write the tower's full path into config.json."
         )
-
-
-def _read(arguments: argparse.Namespace) -> Source:
-    from model.checkpoint import load
-    from model.checkpoint.weights import has_weights
-    from model.checkpoint_export.source import Source
-    from model.checkpoint_export.stored_dtype import stored_dtype
-
-    dtype = arguments.dtype
-    # An adapter and a projector have the number format and the tokenizer of their base.
-    whole = arguments.model if has_weights(arguments.model) else arguments.model_base or arguments.model
-    if dtype == "stored":
-        dtype = str(stored_dtype(whole)).removeprefix("torch.")
-    parts = {
-        "model_base": arguments.model_base,
-        "adapter": arguments.adapter,
-        "vision_tower": arguments.vision_tower,
-    }
-    given = {name: folder for name, folder in parts.items() if folder is not None}
-    loaded = load(arguments.model, dtype=dtype, device="cpu", template=arguments.template, **given)
-    return Source(loaded, folder=whole, max_shard_bytes=int(arguments.max_shard_gb * 1e9))
+    print("\n".join(said))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -99,16 +86,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--to", choices=LAYOUTS, required=True, help="the layout to write")
     parser.add_argument(
         "--model",
-        type=Path,
-        default=ROOT / "model" / "demo",
-        help="the checkpoint (default: the shipped one)",
+        default=str(ROOT / "model" / "demo"),
+        help="a folder or a name on the Hub (default: the shipped one)",
     )
-    parser.add_argument(
-        "--model-base", type=Path, help="what completes --model: a delta, an adapter, a projector"
-    )
-    parser.add_argument("--adapter", type=Path, help="an adapter that is merged into --model")
-    parser.add_argument("--vision-tower", type=Path, help="the tower, where --model's own cannot be found")
-    parser.add_argument("--base", type=Path, help="for a delta: the language model that is subtracted")
+    parser.add_argument("--model-base", help="what completes --model: a delta, an adapter, a projector")
+    parser.add_argument("--adapter", help="an adapter that is merged into --model")
+    parser.add_argument("--vision-tower", help="the tower, where --model's own cannot be found")
+    parser.add_argument("--base", help="for a delta: the language model that is subtracted")
     parser.add_argument("--template", help="the template's name, where the checkpoint does not say it")
     parser.add_argument(
         "--dtype", choices=DTYPES, default="stored", help="number format (default: as stored)"

@@ -38,12 +38,11 @@ def build(arguments: argparse.Namespace) -> Path:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
-    from model.checkpoint import load
+    from model.checkpoint.hub import Hub
     from model.checkpoint_export.llava_hf import write_llava_hf
     from model.checkpoint_export.model_card import CardFacts, model_card, read_scores, read_settings
     from model.checkpoint_export.new_folder import ExportError, check_place, new_folder
     from model.checkpoint_export.source import Source
-    from model.checkpoint_export.stored_dtype import stored_dtype
 
     try:
         validate_repo_id(arguments.repo)
@@ -64,11 +63,16 @@ def build(arguments: argparse.Namespace) -> Path:
     # The default folder is this script's own; one that a person names is theirs.
     overwrite = arguments.folder is None or arguments.overwrite
     check_place(wanted, overwrite)
-    dtype = str(stored_dtype(arguments.model)).removeprefix("torch.")
-    loaded = load(arguments.model, dtype=dtype, device="cpu", template=arguments.template)
-    source = Source(loaded, folder=arguments.model)
-    present = arguments.model / "README.md"
-    card = model_card(loaded, facts, present.read_text(encoding="utf-8") if present.is_file() else None)
+    source = Source.read(
+        arguments.model,
+        model_base=arguments.model_base,
+        adapter=arguments.adapter,
+        template=arguments.template,
+    )
+    present = Hub().fetch(arguments.model) / "README.md"
+    card = model_card(
+        source.loaded, facts, present.read_text(encoding="utf-8") if present.is_file() else None
+    )
     with new_folder(wanted, num_bytes=source.num_bytes, overwrite=overwrite) as folder:
         write_llava_hf(folder, source)
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -141,10 +145,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("repo", help="where to: NAME/MODEL on the Hub")
     parser.add_argument(
         "--model",
-        type=Path,
-        default=ROOT / "model" / "demo",
-        help="the checkpoint (default: the shipped one)",
+        default=str(ROOT / "model" / "demo"),
+        help="a folder or a name on the Hub (default: the shipped one)",
     )
+    parser.add_argument("--model-base", help="what completes --model: a delta, an adapter, a projector")
+    parser.add_argument("--adapter", help="an adapter that is merged into --model")
     parser.add_argument(
         "--dry-run", action="store_true", help="write the folder and print the plan; upload nothing"
     )

@@ -9,6 +9,7 @@ much. The rotary tables, which are computed, stand in it as zeros, as in those d
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,20 +26,48 @@ from .source import Source
 _GROWS = frozenset(key for key in map(LLAMA.on_disk, (EMBEDDING_KEY, HEAD_KEY)) if key is not None)
 
 
-def write_delta(folder: Path, source: Source, base: Path) -> None:
+@dataclass(slots=True)
+class Rounding:
+    """What is lost when a delta is added to its base again, in the number format of the delta."""
+
+    num_numbers: int = 0
+    num_changed: int = 0
+    worst: float = 0.0  # the largest difference
+
+    def count(self, tensor: Tensor, summed: Tensor) -> None:
+        off = (summed.to(torch.float64) - tensor.to(torch.float64)).abs()
+        self.num_numbers += off.numel()
+        self.num_changed += int((off > 0).sum())
+        self.worst = max(self.worst, float(off.max()) if off.numel() else 0.0)
+
+    def __str__(self) -> str:
+        kept = self.num_numbers - self.num_changed
+        return (
+            f"{kept:,} of {self.num_numbers:,} numbers come back as they were when the base is added, the others "
+            f"within {self.worst:.2g}."
+        )
+
+
+def write_delta(folder: Path, source: Source, base: Path) -> Rounding:
     """Fill `folder` with model minus the language model in the folder `base`, of which one shard is open at a time.
 
-    Raises ExportError where the two do not belong together, CheckpointError where `base` cannot be read.
+    Returns what will be lost to rounding, measured while writing. Raises ExportError where the two do not belong
+    together, CheckpointError where `base` cannot be read.
     """
-    weights = Weights.of_folder(base)
+    weights, rounding = Weights.of_folder(base), Rounding()
     try:
-        write_shards(folder, _differences(source, weights, base), max_shard_bytes=source.max_shard_bytes)
+        write_shards(
+            folder, _differences(source, weights, base, rounding), max_shard_bytes=source.max_shard_bytes
+        )
     finally:
         weights.close()
     write_original_texts(folder, source)
+    return rounding
 
 
-def _differences(source: Source, weights: Weights, base: Path) -> Iterator[tuple[str, Tensor]]:
+def _differences(
+    source: Source, weights: Weights, base: Path, rounding: Rounding
+) -> Iterator[tuple[str, Tensor]]:
     """(key, tensor): differences are taken in float32 (of float32 in float64) and rounded once."""
     unused = {key for key in weights.keys if not is_computed(key)}
     for key, tensor in original_tensors(source):
@@ -46,7 +75,10 @@ def _differences(source: Source, weights: Weights, base: Path) -> Iterator[tuple
             yield key, tensor
             continue
         unused.remove(key)
-        yield key, _minus(key, tensor, weights.get(key), base)
+        base_tensor = weights.get(key)
+        difference = _minus(key, tensor, base_tensor, base)
+        rounding.count(tensor, _plus(difference, base_tensor))
+        yield key, difference
     if unused:
         raise ExportError(
             f"{base} holds {len(unused)} tensors that {source.loaded.name} lacks, the first of them {min(unused)}; "
@@ -75,3 +107,10 @@ def _minus(key: str, tensor: Tensor, base_tensor: Tensor, base: Path) -> Tensor:
     difference = tensor.to(wide, copy=True)
     difference[: len(base_tensor)] -= base_tensor.to(wide)
     return difference.to(tensor.dtype)
+
+
+def _plus(difference: Tensor, base_tensor: Tensor) -> Tensor:
+    """As reading adds them (model/checkpoint/plan.py): in float32, rounded once."""
+    summed = difference.to(torch.float32, copy=True)
+    summed[: len(base_tensor)] += base_tensor.to(torch.float32)
+    return summed.to(difference.dtype)

@@ -9,11 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.checkpoint import LoadedModel
+from model.checkpoint import LoadedModel, load
+from model.checkpoint.hub import Hub
 from model.checkpoint.key_names import HEAD_KEY, PROJECTOR
+from model.checkpoint.weights import has_weights
 
 from .new_folder import ExportError
 from .shards import MAX_SHARD_BYTES
+from .stored_dtype import stored_dtype
+
+STORED = "stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +26,43 @@ class Source:
     """A model to be written."""
 
     loaded: LoadedModel
-    folder: Path | None = None  # where it was read from: its tokenizer.model, its card
+    folder: Path | None = None  # where its tokenizer was read from
     dtype: torch.dtype | None = None  # None: every tensor as it is in memory
     max_shard_bytes: int = MAX_SHARD_BYTES
+
+    @classmethod
+    def read(
+        cls,
+        model: str,
+        *,
+        model_base: str | None = None,
+        adapter: str | None = None,
+        vision_tower: str | None = None,
+        template: str | None = None,
+        dtype: str = STORED,
+        max_shard_bytes: int = MAX_SHARD_BYTES,
+    ) -> Source:
+        """Any checkpoint that can be read here, a folder or a name on the Hub, on the CPU. Raises CheckpointError.
+
+        `dtype` "stored" is the format in which the weights lie on disk, so that nothing is rounded.
+        """
+        fetch = Hub().fetch
+        folder = fetch(model)
+        base = None if model_base is None else fetch(model_base)
+        # An adapter and a projector have the number format and the tokenizer of their base.
+        whole = folder if has_weights(folder) or base is None else base
+        if dtype == STORED:
+            dtype = str(stored_dtype(whole)).removeprefix("torch.")
+        loaded = load(
+            folder,
+            model_base=base,
+            adapter=adapter,
+            vision_tower=vision_tower,
+            template=template,
+            dtype=dtype,
+            device="cpu",
+        )
+        return cls(loaded, folder=whole, max_shard_bytes=max_shard_bytes)
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """(name in memory, tensor), each tensor once: a tied head is the embedding and is left out.

@@ -61,7 +61,9 @@ def test_large_models_come_in_shards(tmp_path: Path, model: Path) -> None:
     assert "model.safetensors.index.json" in names(tmp_path / "out")
 
 
-def test_a_delta_of_a_model_to_itself_is_zero(tmp_path: Path, model: Path) -> None:
+def test_a_delta_of_a_model_to_itself_is_zero(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["--to", "original", str(tmp_path / "whole"), "--model", str(model)])
     tensors = load_file(tmp_path / "whole" / "model.safetensors")
     (tmp_path / "base").mkdir()
@@ -71,6 +73,8 @@ def test_a_delta_of_a_model_to_itself_is_zero(tmp_path: Path, model: Path) -> No
     torch.save(language, tmp_path / "base" / "pytorch_model.bin")
     delta = ["--to", "delta", str(tmp_path / "delta"), "--model", str(model)]
     assert main([*delta, "--base", str(tmp_path / "base")]) == 0
+    num_numbers = sum(value.numel() for value in language.values())
+    assert f"{num_numbers:,} of {num_numbers:,} numbers come back as they were" in capsys.readouterr().out
     written = load_file(tmp_path / "delta" / "model.safetensors")
     assert {key for key in written if "inv_freq" not in key} == tensors.keys()
     assert {key for key, value in written.items() if not value.any()} >= language.keys()
@@ -80,6 +84,7 @@ def test_a_delta_of_a_model_to_itself_is_zero(tmp_path: Path, model: Path) -> No
     ("arguments", "said"),
     [
         (["--to", "delta"], "--base"),
+        (["--to", "merged", "--base", "somewhere"], "--model-base"),
         (["--to", "llava-hf", "--model", "nowhere"], "nowhere"),
         (["--to", "llava-hf", "--template", "v9"], "v9"),
     ],

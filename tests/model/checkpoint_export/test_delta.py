@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint.key_names import ORIGINAL_MLP
+from model import checkpoint
+from model.checkpoint.key_names import LLAMA, ORIGINAL_MLP
 from model.checkpoint_errors import CheckpointNotFound
-from model.checkpoint_export.delta import write_delta
+from model.checkpoint_export.delta import Rounding, write_delta
 from model.checkpoint_export.new_folder import ExportError
 from model.checkpoint_export.shards import write_shards
 from model.checkpoint_export.source import Source
@@ -92,6 +93,20 @@ def test_tables_that_are_computed_are_zero_whatever_the_base_holds(tmp_path: Pat
     delta = written(source, a_base(source, tmp_path / "base", **table), tmp_path / "delta")
     tables = [tensor for key, tensor in delta.items() if key.endswith("rotary_emb.inv_freq")]
     assert len(tables) == 2 and not any(tensor.any() for tensor in tables)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_lost_to_rounding_is_what_reading_finds(tmp_path: Path, dtype: str) -> None:
+    source = tiny(tmp_path / "ours", dtype=dtype)
+    base = a_base(source, tmp_path / "base")
+    (tmp_path / "delta").mkdir()
+    told = write_delta(tmp_path / "delta", source, base)
+    again = checkpoint.load(tmp_path / "delta", dtype=dtype, device="cpu", model_base=base)
+    found = Rounding()
+    for name, tensor in tensors_of(source.loaded).items():
+        if LLAMA.on_disk(name) is not None:
+            found.count(tensor, again.model.state_dict()[name])
+    assert told == found and 0 < told.num_changed < told.num_numbers / 2
 
 
 @pytest.mark.parametrize(
