@@ -61,7 +61,8 @@ class EngineThread:
             if len(line) >= self._max_waiting:
                 raise QueueFull(len(line))
             self.scheduler.join(task)
-            if len(line) > 1 or self.scheduler.reading is not None:
+            # Also behind those that are answered: there may be no slot or no cache left, and then nothing else is told.
+            if len(line) > 1 or self.scheduler.running:
                 task.job.tell(Waiting(len(line)))
             self._changed.notify_all()
 

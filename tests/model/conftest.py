@@ -12,23 +12,31 @@ from app.worker_client import WorkerClient
 from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
 from tests.model.asking_worker import data_url
 
+CACHE_GB = 0.000486
+"""1,898 tokens of the tiny model: one long answer at a time, and whoever comes with another has to wait."""
+
 
 @pytest.fixture(scope="package")
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.model.tiny import write_tiny_checkpoint  # here: it imports torch, which many tests do without
+    """Its likeliest answer never ends by itself: there is always time to stop it, to wait behind it or to kill it."""
+    from model import checkpoint  # here: it imports torch, which many tests do without
+    from tests.model.tiny import tiny_llava
 
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+    model, tokenizer = tiny_llava()
+    ends = tokenizer.convert_tokens_to_ids(["</s>", "#", "##", "<0x23>"])
+    model.lm_head.weight.data[ends] = 0
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    checkpoint.save(folder, model, tokenizer)
+    return folder
 
 
 @pytest.fixture(scope="package")
 def worker(checkpoint_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     """One worker for all tests here: importing torch takes long."""
     log_path = tmp_path_factory.mktemp("var") / "worker.log"
-    running = WorkerProcess(
-        WorkerOptions(str(checkpoint_folder), device="cpu", adapter_root=str(tmp_path_factory.mktemp("runs"))),
-        log_path,
-        pace=RestartPace(first_seconds=0.1),
-    )
+    root = tmp_path_factory.mktemp("runs")
+    options = WorkerOptions(str(checkpoint_folder), device="cpu", cache_gb=CACHE_GB, adapter_root=str(root))
+    running = WorkerProcess(options, log_path, pace=RestartPace(first_seconds=0.1))
     running.start()
     state = running.wait_until_ready(100)
     assert state.phase == "ready", f"{state}\n{log_path.read_text()}"

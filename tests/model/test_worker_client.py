@@ -8,7 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
-from app.worker_client import ChatRequest, ContextTooLong, Finished, Phase, Piece, WorkerClient, WorkerEvent
+from app.worker_client import (
+    ChatRequest,
+    ContextTooLong,
+    Finished,
+    Phase,
+    Piece,
+    WorkerClient,
+    WorkerEvent,
+)
 from app.worker_process import WorkerProcess
 from conversations.messages import ImageRef, Message
 from tests.model.asking_worker import LONG, health, started, user, wait_for
@@ -77,13 +85,12 @@ def test_leaving_a_whole_answer_stops_it_too(worker: WorkerProcess) -> None:
     assert health(worker)["num_waiting"] == 0
 
 
-def test_who_waits_is_told_the_place_and_leaving_the_line_frees_it(
-    client: WorkerClient, worker: WorkerProcess
-) -> None:
+def test_who_waits_is_told_the_place_and_leaving_the_line_frees_it(client: WorkerClient) -> None:
+    """The worker's cache holds one long answer at a time."""
     first = started(client, "First")
-    second = client.stream(ChatRequest((Message("user", ("Second",)),), max_new_tokens=2))
+    second = client.stream(ChatRequest((Message("user", ("Second",)),), max_new_tokens=300))
     assert next(event for event in second if isinstance(event, Phase)) == Phase("queued", 1)
-    third = client.stream(ChatRequest((Message("user", ("Third",)),), max_new_tokens=2))
+    third = client.stream(ChatRequest((Message("user", ("Third",)),), max_new_tokens=300))
     assert next(event for event in third if isinstance(event, Phase)) == Phase("queued", 2)
     second.close()  # type: ignore[attr-defined]
     assert next(event for event in third if event == Phase("queued", 1))

@@ -117,3 +117,10 @@ def test_what_cannot_be_is_refused_in_words(
     with pytest.raises(openai.BadRequestError, match=words) as refused:
         other.chat.completions.create(**{"model": "tiny", "messages": user("Hi"), **body})
     assert refused.value.code == code
+
+
+def test_what_the_cache_could_never_hold_is_refused_with_the_numbers(other: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="--cache-gb") as refused:
+        other.chat.completions.create(model="tiny", messages=user("Hi"), max_tokens=1990)
+    body: Any = refused.value.body
+    assert refused.value.code == "cache_too_small" and body["needed_bytes"] > body["budget_bytes"] == 486_000
