@@ -1,7 +1,7 @@
 """The index of words: an FTS5 table in SQLite, a tsvector with a GIN index in PostgreSQL, both called `turn_search`.
 
 One row a turn: the words of its text and, for a conversation's first questions, of the title. A row goes with its
-turn (a trigger in SQLite, a foreign key in PostgreSQL). Both databases get words that are cut already
+turn (a trigger in SQLite, a foreign key in PostgreSQL; migrations/versions/0002_curation.py). Both databases get words that are cut already
 (conversations/search_words.py), so that both find the same.
 
 The owner stands among the words as one that nobody can type. A short digest is enough there: whoever reads what was
@@ -21,19 +21,6 @@ from conversations.search_words import indexed, may_begin
 
 MAX_POSITION = 16_383
 """PostgreSQL counts no further within a row, and keeps 256 places of one word."""
-
-SQLITE_TABLES = (
-    """CREATE VIRTUAL TABLE turn_search USING fts5(words, tokenize = "ascii tokenchars '='", prefix = '2 3')""",
-    """CREATE TRIGGER turn_search_goes_with_its_turn AFTER DELETE ON turns
-       BEGIN DELETE FROM turn_search WHERE rowid = old.id; END""",
-)
-POSTGRESQL_TABLES = (
-    """CREATE TABLE turn_search (
-           turn_id BIGINT NOT NULL CONSTRAINT pk_turn_search PRIMARY KEY
-               CONSTRAINT fk_turn_search_turn_id_turns REFERENCES turns (id) ON DELETE CASCADE,
-           words TSVECTOR NOT NULL)""",
-    "CREATE INDEX ix_turn_search_words ON turn_search USING gin (words)",
-)
 
 _PUT_SQLITE = text("INSERT OR REPLACE INTO turn_search (rowid, words) VALUES (:turn_id, :words)")
 _PUT_POSTGRESQL = text(

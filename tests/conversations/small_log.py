@@ -37,7 +37,7 @@ def database_url(folder: Path) -> str:
     """Of a database of this test's own."""
     if SERVER is None:
         return f"sqlite:///{folder}/var/chats.db"
-    name = _name(folder)
+    name = name_of(folder)
     with _connected(SERVER) as connection:
         if not connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
             connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
@@ -54,10 +54,10 @@ def make_template(server: str) -> None:
 
 def drop_database(server: str, folder: Path) -> None:
     with _connected(server) as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {_name(folder)} WITH (FORCE)"))
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name_of(folder)} WITH (FORCE)"))
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
     return f"log_{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
 
 

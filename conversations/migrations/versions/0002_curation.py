@@ -14,7 +14,7 @@ import sqlalchemy.orm
 from alembic import op
 
 from conversations.personal_data import masked_or_none
-from conversations.search_index import POSTGRESQL_TABLES, SQLITE_TABLES, put
+from conversations.search_index import put
 
 revision = "0002"
 down_revision = "0001"
@@ -24,6 +24,18 @@ depends_on = None
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TIME = sa.DateTime(timezone=True)
 _BATCH = 2000
+_SQLITE_WORDS = (
+    """CREATE VIRTUAL TABLE turn_search USING fts5(words, tokenize = "ascii tokenchars '='", prefix = '2 3')""",
+    """CREATE TRIGGER turn_search_goes_with_its_turn AFTER DELETE ON turns
+       BEGIN DELETE FROM turn_search WHERE rowid = old.id; END""",
+)
+_POSTGRESQL_WORDS = (
+    """CREATE TABLE turn_search (
+           turn_id BIGINT NOT NULL CONSTRAINT pk_turn_search PRIMARY KEY
+               CONSTRAINT fk_turn_search_turn_id_turns REFERENCES turns (id) ON DELETE CASCADE,
+           words TSVECTOR NOT NULL)""",
+    "CREATE INDEX ix_turn_search_words ON turn_search USING gin (words)",
+)
 
 
 def upgrade() -> None:
@@ -44,7 +56,7 @@ def upgrade() -> None:
     _create_tags()
     _create_actions()
     sqlite = op.get_bind().dialect.name == "sqlite"
-    for statement in SQLITE_TABLES if sqlite else POSTGRESQL_TABLES:
+    for statement in _SQLITE_WORDS if sqlite else _POSTGRESQL_WORDS:
         op.execute(statement)
     _read_texts()
 
