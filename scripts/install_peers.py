@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         "Building llama.cpp beside us, at low priority; this may take long, and is done once ...", flush=True
     )
-    stand_back()
     environment = {
         **os.environ,
         "CMAKE_ARGS": os.environ.get("CMAKE_ARGS", CMAKE),
@@ -45,19 +45,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         [python, "-c", "import gguf, llama_cpp, safetensors"],
     ):
         try:
-            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL)
+            status = run_in_the_background(command, environment)
         except OSError as error:
             return _left_out(f"{command[0]} could not be run ({error.strerror})")
-        if done.returncode != 0:
-            return _left_out(f"`{' '.join(command)}` ended with status {done.returncode}")
+        if status != 0:
+            return _left_out(f"`{' '.join(command)}` ended with status {status}")
     stamp.write_text(PINS.read_text(encoding="utf-8"), encoding="utf-8")
     print(f"The peers are installed in {FOLDER.name}.")
     return 0
 
 
-def stand_back() -> None:
-    """Give every other program the cores first. `nice` alone does not reach across sessions where the kernel groups
-    processes by session (sched_autogroup_enabled)."""
+def run_in_the_background(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Runs a command that gives every other program the cores first, and returns its exit status.
+
+    `nice` alone does not reach across sessions where the kernel groups processes by session (sched_autogroup_enabled);
+    so the command gets a session of its own, and that session the lowest priority: not the terminal's, in which
+    everything else would become slow.
+    """
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_stand_back
+    )
+    try:
+        return process.wait()
+    except BaseException:  # Ctrl-C goes to the terminal's session only
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+        raise
+
+
+def _stand_back() -> None:
+    """In the new session, before the command begins."""
     os.nice(19)
     with contextlib.suppress(OSError):  # no such file without that kernel option
         Path("/proc/self/autogroup").write_text("19", encoding="ascii")
