@@ -76,9 +76,10 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Sorted, so that two exports of one model are equal to the byte."""
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def write_json(path: Path, values: Mapping[str, Any], *, in_order: bool = False) -> None:
+    """Sorted by name, or in the order given: two exports of one model are equal to the byte."""
+    text = json.dumps(values, indent=2, sort_keys=not in_order, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _told(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from tokenizers import Tokenizer, normalizers
 from tokenizers.processors import Sequence, TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from .config_values import write_json
+
 PIECES = "tokenizer.model"
 _SPACED = {
     "type": "Sequence",
@@ -51,7 +53,7 @@ def write_tokenizer(
     written = _with_beginning(_without(tokenizer.backend_tokenizer, dropped), tokenizer, begins)
     if spaces_by_template:
         written.normalizer = normalizers.Replace(" ", "▁")
-    (folder / "tokenizer.json").write_text(written.to_str(pretty=True) + "\n", encoding="utf-8")
+    write_json(folder / "tokenizer.json", _in_old_words(written), in_order=True)
     named = {name: getattr(tokenizer, name) for name in NAMED_TOKENS}
     values: dict[str, Any] = {name: token for name, token in named.items() if token not in (None, *dropped)}
     values |= {
@@ -69,9 +71,7 @@ def write_tokenizer(
     if image_token is not None:
         values["image_token"] = image_token
         values["processor_class"] = "LlavaProcessor"
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    write_json(folder / "tokenizer_config.json", values)
     if has_pieces(source):
         # Where tokenizer.json is, transformers does not read it; programs that know sentencepiece alone need it.
         shutil.copyfile(source / PIECES, folder / PIECES)
@@ -107,6 +107,22 @@ def _with_beginning(tokenizer: Tokenizer, named: PreTrainedTokenizerFast, begins
         single=f"{mark} $A", pair=f"{mark} $A {mark}:1 $B:1", special_tokens=[(mark, named.bos_token_id)]
     )
     return tokenizer
+
+
+def _in_old_words(tokenizer: Tokenizer) -> dict[str, Any]:
+    """tokenizer.json as tokenizers 0.15 reads it too, the version of LLaVA's own code.
+
+    Merges are "left right" there (pairs came with 0.20), and a Metaspace says twice whether it puts a space ahead.
+    """
+    values: dict[str, Any] = json.loads(tokenizer.to_str())
+    merges = values["model"].get("merges", [])
+    if not any(" " in piece for pair in merges for piece in pair):
+        values["model"]["merges"] = [" ".join(pair) for pair in merges]
+    outer = values.get("pre_tokenizer") or {}
+    for part in (outer, *outer.get("pretokenizers", [])):
+        if part.get("type") == "Metaspace":
+            part["add_prefix_space"] = part["prepend_scheme"] != "never"
+    return values
 
 
 def _added_tokens(tokenizer: Tokenizer) -> dict[str, dict[str, Any]]:

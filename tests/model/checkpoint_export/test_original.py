@@ -150,6 +150,13 @@ def test_the_tokenizer_begins_every_text_as_llamas_does(tmp_path: Path) -> None:
     assert tokenizer("the cat")["input_ids"] == [source.loaded.tokenizer.bos_token_id, *plain]
 
 
+def test_tokenizer_files_are_in_the_words_of_older_versions(tmp_path: Path) -> None:
+    source = tiny(tmp_path / "ours")
+    values = json.loads((written(source, tmp_path / "theirs") / "tokenizer.json").read_text(encoding="utf-8"))
+    assert "▁t h" in values["model"]["merges"]
+    assert all(isinstance(merge, str) for merge in values["model"]["merges"])
+
+
 def test_an_image_token_that_says_nothing_is_left_out(tmp_path: Path) -> None:
     source = with_mean_rows(tiny(tmp_path / "ours"))
     image_id = source.loaded.image_token_id
