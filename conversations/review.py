@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from conversations.errors import NotFound
@@ -28,6 +28,10 @@ from conversations.turns import FinishReason, Rating
 
 MAX_COUNT = 10_000
 MAX_PAGE = 200
+MAX_TEXT_HITS = 10_000
+"""Turns that the filter `text` looks at for a page and a count, the newest ones; nobody reads on beyond them. What is
+done to all answers that are meant looks at all."""
+
 _ANSWER, _QUESTION = aliased(TurnRow), aliased(TurnRow)  # once, since each costs a millisecond
 
 
@@ -84,14 +88,18 @@ class Count:
 
 
 def count(session: Session, filters: Filters, cap: int = MAX_COUNT) -> Count:
-    query = walked(select(AnswerRow.turn_id).where(conditions(session, filters)), filters).limit(cap + 1)
+    query = walked(select(AnswerRow.turn_id).where(_meant(session, filters)), filters).limit(cap + 1)
     number = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     return Count(min(number, cap), number > cap)
 
 
+def _meant(session: Session, filters: Filters) -> ColumnElement[bool]:
+    return conditions(session, filters, max_text_hits=MAX_TEXT_HITS)
+
+
 def page(session: Session, filters: Filters, after: Place | None, limit: int) -> list[Item]:
     """The next items below `after`, newest first."""
-    query = select(AnswerRow.turn_id).where(conditions(session, filters))
+    query = select(AnswerRow.turn_id).where(_meant(session, filters))
     if after is not None:
         query = query.where(tuple_(AnswerRow.answered_at, AnswerRow.turn_id) < tuple_(*after))
     query = newest_first(query, filters).limit(max(0, min(limit, MAX_PAGE)))

@@ -23,9 +23,9 @@ MAX_SEARCH_LENGTH = 200
 MAX_FOUND = 500
 """Conversations that one search looks at; who finds more asks for another word."""
 
-_BATCH = 600
+_BATCH = 300
 _MAX_ROWS = 2**31 - 1
-_MAX_ROUNDS = 20
+_MAX_ROUNDS = 40
 _SUMMARY = (
     ConversationRow.id,
     ConversationRow.title,
@@ -53,8 +53,9 @@ def recent(
     limit, offset = min(max(0, limit), _MAX_ROWS), min(max(0, offset), _MAX_ROWS)
     narrowed = _narrowed(owner, archived, tag)
     if words.strip():
-        found = _found(session, owner, searched(words), narrowed, min(offset + limit, MAX_FOUND))
-        page = found[offset : offset + limit]
+        phrases = searched(words)
+        found = _found(session, owner, phrases, narrowed, min(offset + limit, MAX_FOUND))
+        page = _highlighted(session, phrases, found[offset : offset + limit])
     else:
         query = select(*_SUMMARY).where(*narrowed).limit(limit).offset(offset)
         query = query.order_by(
@@ -127,7 +128,7 @@ def _with_all_in_a_turn(
         if len(found) >= limit or len(turn_ids) < _BATCH:
             break
         before = turn_ids[-1]
-    return _highlighted(session, phrases, dict(list(found.items())[:limit]))
+    return found
 
 
 def _of_turns(
@@ -148,20 +149,20 @@ def _of_turns(
 
 
 def _highlighted(
-    session: Session, phrases: Sequence[Sequence[str]], found: dict[str, ConversationSummary]
-) -> dict[str, ConversationSummary]:
-    ids = [summary.hit_turn_id for summary in found.values()]
+    session: Session, phrases: Sequence[Sequence[str]], found: Sequence[ConversationSummary]
+) -> list[ConversationSummary]:
+    ids = [summary.hit_turn_id for summary in found]
     # Only so much of a text is read as a hit is looked for in; the rest of a very long one stays where it is.
     query = select(TurnRow.id, func.substr(TurnRow.text, 1, 20_000)).where(TurnRow.id.in_(ids))
     texts: dict[int | None, str] = dict(session.execute(query).all())
-    return {
-        key: replace(
+    return [
+        replace(
             summary,
             title_hits=highlights(summary.title, phrases),
             hit=snippet(texts[summary.hit_turn_id], phrases),
         )
-        for key, summary in found.items()
-    }
+        for summary in found
+    ]
 
 
 def _with_all_anywhere(

@@ -1,8 +1,8 @@
 """The index of words: an FTS5 table in SQLite, a tsvector with a GIN index in PostgreSQL, both called `turn_search`.
 
 One row a turn: the words of its text and, for a conversation's first questions, of the title. A row goes with its
-turn (a trigger in SQLite, a foreign key in PostgreSQL; migrations/versions/0002_curation.py). Both databases get words that are cut already
-(conversations/search_words.py), so that both find the same.
+turn: a trigger in SQLite, a foreign key in PostgreSQL (migrations/versions/0002_curation.py). Both databases get
+words that are cut already (conversations/search_words.py), so that both find the same.
 
 The owner stands among the words as one that nobody can type. A short digest is enough there: whoever reads what was
 found asks for the owner again.

@@ -79,10 +79,13 @@ def highlights(text: str, phrases: Iterable[Sequence[str]]) -> tuple[Span, ...]:
     found = [(word, span) for word, span in _words(text[:MAX_INDEXED_LENGTH]) if word]
     hits: set[Span] = set()
     for phrase in phrases:
-        for start in range(len(found) - len(phrase) + 1):
-            here = [word for word, _ in found[start : start + len(phrase)]]
-            if here[:-1] == list(phrase[:-1]) and _is_or_begins(here[-1], phrase[-1]):
-                hits.add(Span(found[start][1].start, found[start + len(phrase) - 1][1].end))
+        last, beginning = phrase[-1], may_begin(phrase[-1])
+        for at, (word, span) in enumerate(found):
+            if word != last and not (beginning and word.startswith(last)):
+                continue
+            first = at - len(phrase) + 1
+            if first >= 0 and [word for word, _ in found[first:at]] == list(phrase[:-1]):
+                hits.add(Span(found[first][1].start, span.end))
     apart: list[Span] = []
     for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
         if not apart or hit.start >= apart[-1].end:
@@ -93,10 +96,6 @@ def highlights(text: str, phrases: Iterable[Sequence[str]]) -> tuple[Span, ...]:
 def may_begin(word: str) -> bool:
     """Whether this word of a search also finds the words that begin with it."""
     return len(word) >= MIN_BEGINNING_LENGTH
-
-
-def _is_or_begins(word: str, typed: str) -> bool:
-    return word == typed or (may_begin(typed) and word.startswith(typed))
 
 
 def snippet(text: str, phrases: Iterable[Sequence[str]]) -> Snippet:

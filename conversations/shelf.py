@@ -31,13 +31,13 @@ from conversations.reasons import bits_of
 from conversations.search_words import searched
 from conversations.tables import AnswerRow, AnswerTagRow, ConversationRow, ConversationTagRow, TurnRow
 
-MAX_TEXT_HITS = 20_000
-"""Turns that the filter `text` looks at, the newest ones; nobody reviews more than that by hand."""
+ALL = 2**62
 
 
-def conditions(session: Session, filters: Filters) -> ColumnElement[bool]:
+def conditions(session: Session, filters: Filters, *, max_text_hits: int = ALL) -> ColumnElement[bool]:
     """What holds of the AnswerRow of every answer that is meant. Somebody else's private conversations are never
-    meant: without an owner no private one is."""
+    meant: without an owner no private one is. With `max_text_hits` the filter `text` looks at so many turns only,
+    the newest ones."""
     parts: list[ColumnElement[bool]] = []
     if filters.owner is None:
         parts.append(AnswerRow.is_private == false())
@@ -48,7 +48,7 @@ def conditions(session: Session, filters: Filters) -> ColumnElement[bool]:
     if filters.tag is not None:
         parts.append(_tagged(filters.tag))
     if filters.text.strip():
-        parts.append(_with_words(session, filters))
+        parts.append(_with_words(session, filters, max_text_hits))
     return and_(*parts)
 
 
@@ -135,12 +135,12 @@ def _tagged(tag: str) -> ColumnElement[bool]:
     return AnswerRow.turn_id.in_(union(on_answer, on_conversation))
 
 
-def _with_words(session: Session, filters: Filters) -> ColumnElement[bool]:
+def _with_words(session: Session, filters: Filters, limit: int) -> ColumnElement[bool]:
     """In the answer, its correction or its question; the words are looked up first, since an index of words and one
     of times cannot be walked together."""
     phrases = searched(filters.text) if can_be_kept(filters.text) else []
     owner = filters.owner if filters.owner is None or can_be_kept(filters.owner) else ""
-    found = search_index.turns_with(session, phrases, owner, limit=MAX_TEXT_HITS) if phrases else []
+    found = search_index.turns_with(session, phrases, owner, limit=limit) if phrases else []
     turns = listed(session, found)
     return AnswerRow.turn_id.in_(union(turns, select(TurnRow.id).where(TurnRow.parent_id.in_(turns))))
 

@@ -21,9 +21,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -32,6 +33,7 @@ from conversations.export import export
 from conversations.filters import Filters
 from conversations.formats import DEFAULT_FORMAT, FORMATS
 from conversations.messages import ImageRef
+from conversations.review import Item
 from conversations.selection import Selection
 from conversations.store import ConversationStore
 from conversations.turns import AnswerOutcome, AnswerSettings, FinishReason, Rating
@@ -47,6 +49,8 @@ SETTINGS = AnswerSettings("model-0", "vicuna_v1", "Be brief.", 0.2, 0.7, 512)
 TARGETS_MS = {"sidebar": 50.0, "search": 200.0, "library": 50.0, "append": 50.0}
 MIN_EXPORT_RATE = 5000.0
 MAX_EXPORT_MEMORY_MB = 400.0
+
+Calls = Iterator[Callable[[], object]]
 
 _ENDS: tuple[FinishReason, ...] = ("stop", "length", "stopped", "failed")
 
@@ -98,37 +102,14 @@ def _measure(url: str, folder: Path, num_conversations: int, rounds: int) -> int
         print(f"Filled in {seconds:.0f} s.\n" if seconds else "Filled before.\n")
         print("| what | p50 ms | p95 ms | target ms |\n|---|---|---|---|")
         good = [
-            _timed("page of the sidebar", _sidebar(store), rounds, TARGETS_MS["sidebar"]),
-            _timed(
-                "search, one frequent word", _searches(store, range(0, 50), 1), rounds, TARGETS_MS["search"]
-            ),
-            _timed(
-                "search, one rare word",
-                _searches(store, range(2000, 19_000), 1),
-                rounds,
-                TARGETS_MS["search"],
-            ),
-            _timed("search, two words", _searches(store, range(0, 3000), 2), rounds, TARGETS_MS["search"]),
+            _timed(name, calls, rounds if target == "search" else max(20, rounds // 5), TARGETS_MS[target])
+            for name, calls, target in _questions(store)
         ]
-        for name, filters in LIBRARY.items():
-            good.append(
-                _timed(
-                    f"library: {name}", _library(store, filters), max(20, rounds // 5), TARGETS_MS["library"]
-                )
-            )
-        good.append(
-            _timed(
-                "library: a count, up to 10,000", _counts(store), max(20, rounds // 5), TARGETS_MS["library"]
-            )
-        )
         good += _appends(store, rounds)
     finally:
         store.close()
     print(f"\n{_sizes(url, folder)}\n")
     return 0 if all([*good, _export_apart(url, folder)]) else 1
-
-
-# -- filling -----------------------------------------------------------------------------------------------------
 
 
 def fill(store: ConversationStore, num_conversations: int) -> float:
@@ -152,8 +133,6 @@ def fill(store: ConversationStore, num_conversations: int) -> float:
             batch.append(_conversation(chance, words, weights, pictures, begun))
         store.exchange.add(owner, batch)
         made += number
-        if sys.stderr.isatty():
-            print(f"\r{made:,} ", end="", file=sys.stderr, flush=True)
     return time.perf_counter() - began
 
 
@@ -166,11 +145,7 @@ def _picture(chance: random.Random) -> bytes:
 
 
 def _conversation(
-    chance: random.Random,
-    words: list[str],
-    weights: list[float],
-    pictures: list[ImageRef],
-    begun: datetime,
+    chance: random.Random, words: list[str], weights: list[float], pictures: list[ImageRef], begun: datetime
 ) -> WholeConversation:
     """A question with a picture, its answer, a follow-up with its answer, and a retried answer: five turns."""
 
@@ -208,10 +183,7 @@ def _conversation(
     )
 
 
-# -- what a person waits for -------------------------------------------------------------------------------------
-
-
-def _timed(name: str, calls: Iterator[Callable[[], object]], rounds: int, target_ms: float) -> bool:
+def _timed(name: str, calls: Calls, rounds: int, target_ms: float) -> bool:
     times = []
     for call in itertools.islice(calls, rounds):
         began = time.perf_counter()
@@ -226,71 +198,72 @@ def _row(name: str, times: list[float], target_ms: float) -> bool:
     return p95 <= target_ms
 
 
-def _sidebar(store: ConversationStore) -> Iterator[Callable[[], object]]:
+def _questions(store: ConversationStore) -> Iterator[tuple[str, Calls, str]]:
+    yield "page of the sidebar", _sidebar(store), "sidebar"
+    yield "search, one frequent word", _searches(store, range(0, 50), 1), "search"
+    yield "search, one rare word", _searches(store, range(2000, 19_000), 1), "search"
+    yield "search, two words", _searches(store, range(0, 3000), 2), "search"
+    for name, filters in LIBRARY.items():
+        yield f"library: {name}", _library(store, filters), "library"
+    yield "library: a count, up to 10,000", _counts(store), "library"
+
+
+def _sidebar(store: ConversationStore) -> Calls:
     chance = random.Random(1)
     while True:
         owner = FAVOURITE if chance.random() < 0.5 else f"user:{chance.randrange(NUM_PEOPLE)}"
-        yield lambda owner=owner: store.recent(owner, limit=50)  # type: ignore[misc]
+        yield partial(store.recent, owner, limit=50)
 
 
-def _searches(store: ConversationStore, words: range, number: int) -> Iterator[Callable[[], object]]:
+def _searches(store: ConversationStore, words: range, number: int) -> Calls:
     chance = random.Random(2)
     while True:
         typed = " ".join(f"w{chance.choice(words)}" for _ in range(number))
-        yield lambda typed=typed: store.recent(FAVOURITE, typed, limit=50)  # type: ignore[misc]
+        yield partial(store.recent, FAVOURITE, typed, limit=50)
 
 
-def _library(store: ConversationStore, filters: Filters) -> Iterator[Callable[[], object]]:
+def _library(store: ConversationStore, filters: Filters) -> Calls:
     """Page after page, and from the top again."""
+    page: list[Item] = []
+
+    def turn_over() -> None:
+        after = page[-1].place if page and chance.random() < 0.8 else None
+        page[:] = store.curation.page(filters, after, 50)
+
+    chance = random.Random(3)
     while True:
-        place = None
-        for _ in range(4):
-            page: list[object] = []
-
-            def call(place: object = place, page: list[object] = page) -> None:
-                page.extend(store.curation.page(filters, place, 50))  # type: ignore[arg-type]
-
-            yield call
-            if not page:
-                break
-            place = page[-1].place  # type: ignore[attr-defined]
+        yield turn_over
 
 
-def _counts(store: ConversationStore) -> Iterator[Callable[[], object]]:
+def _counts(store: ConversationStore) -> Calls:
     for filters in itertools.cycle(LIBRARY.values()):
-        yield lambda filters=filters: store.curation.count(filters)  # type: ignore[misc]
+        yield partial(store.curation.count, filters)
 
 
 def _appends(store: ConversationStore, rounds: int) -> list[bool]:
     """A turn in a conversation that grows: the question, the answer's start, a part of it, its end."""
     times: dict[str, list[float]] = {"question": [], "start": [], "part": [], "end": []}
 
-    def timed(name: str, call: Callable[[], object]) -> object:
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
         began = time.perf_counter()
-        result = call()
+        yield
         times[name].append((time.perf_counter() - began) * 1000)
-        return result
 
-    conversation_id, parent_id = "", None
-    text = "w1 w2 w3 " * 30
+    parent_id: int | None = None
+    conversation_id, text = "", "w1 w2 w3 " * 30
     for number in range(rounds):
         if number % 10 == 0:
             conversation_id, parent_id = store.create(FAVOURITE).id, None
-        question = store_question = timed(
-            "question",
-            lambda at=conversation_id, above=parent_id: store.add_question(
-                FAVOURITE, at, "w7 w8?", parent_id=above
-            ),  # type: ignore[misc]
-        )
-        answer = timed("start", lambda of=store_question: store.start_answer(FAVOURITE, of.id, SETTINGS))  # type: ignore[misc]
-        timed("part", lambda of=answer: store.save_partial(of.id, text[:100]))  # type: ignore[misc]
-        ended = timed("end", lambda of=answer: store.finish_answer(of.id, AnswerOutcome(text, "stop")))  # type: ignore[misc]
-        parent_id = ended.id  # type: ignore[attr-defined]
-        assert question is not None
+        with timed("question"):
+            question = store.add_question(FAVOURITE, conversation_id, "w7 w8?", parent_id=parent_id)
+        with timed("start"):
+            answer = store.start_answer(FAVOURITE, question.id, SETTINGS)
+        with timed("part"):
+            store.save_partial(answer.id, text[:100])
+        with timed("end"):
+            parent_id = store.finish_answer(answer.id, AnswerOutcome(text, "stop")).id
     return [_row(f"append: {name}", some, TARGETS_MS["append"]) for name, some in times.items()]
-
-
-# -- export and size ---------------------------------------------------------------------------------------------
 
 
 def _export_apart(url: str, folder: Path) -> bool:
@@ -321,7 +294,7 @@ def _export_apart(url: str, folder: Path) -> bool:
 
 
 def _measure_export(url: str, folder: Path, out: Path) -> int:
-    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    imported = _peak_memory_mb()
     store = ConversationStore.open(url, folder / "pictures")
     selection = Selection(validation=0.05, test=0.05)
     began = time.perf_counter()
@@ -329,7 +302,7 @@ def _measure_export(url: str, folder: Path, out: Path) -> int:
         manifest = export(conversations, store.images, out, FORMATS[DEFAULT_FORMAT], selection)
     seconds = time.perf_counter() - began
     store.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory_mb = _peak_memory_mb() - imported
     counts = manifest.counts
     measured = {
         "seconds": seconds,
@@ -337,10 +310,19 @@ def _measure_export(url: str, folder: Path, out: Path) -> int:
         "rate": counts["conversations"] / seconds,
         "rows": sum(counts["rows"].values()),
         "pictures": counts["pictures"],
-        "memory_mb": (peak - imported) / 1024,
+        "memory_mb": memory_mb,
     }
     print(json.dumps(measured))
     return 0
+
+
+def _peak_memory_mb() -> float:
+    """Of this process alone: Linux adds to getrusage what the process was that started it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def _sizes(url: str, folder: Path) -> str:
