@@ -81,15 +81,16 @@ def _sorted(plan: Plan, folder: Path, model: Llava) -> tuple[dict[str, Delta], d
     """The updates of the language model's layers, ready to be used, and those of the projector."""
     deltas: dict[str, Delta] = {}
     of_projector: dict[str, LoraUpdate] = {}
-    weight = model.model.language_model.embed_tokens.weight
+    dtype = model.model.language_model.embed_tokens.weight.dtype
     for name, update in plan.updates.items():
         layer = model.get_submodule(name.removesuffix(".weight"))
         if name.startswith(PROJECTOR):
             of_projector[name] = update
         elif isinstance(layer, nn.Linear) and (name == HEAD_KEY or name.startswith(LANGUAGE)):
             _check_shape(update, layer, name)
-            down = update.down.to(weight.device, weight.dtype).T.contiguous()
-            up = (update.up.float() * update.scale).to(weight.device, weight.dtype).T.contiguous()
+            device = layer.weight.device
+            down = update.down.to(device, dtype).T.contiguous()
+            up = (update.up.float() * update.scale).to(device, dtype).T.contiguous()
             deltas[name.removeprefix(LANGUAGE).removesuffix(".weight")] = Delta(down, up)
         else:
             raise CheckpointFormatError(

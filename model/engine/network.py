@@ -38,7 +38,10 @@ class Network:
         self._num_heads = first.config.num_attention_heads
         weight = self._embed.weight
         self.shape = CacheShape(
-            len(language.layers), self._num_kv_heads, first.head_dim, weight.dtype, weight.device
+            self._num_kv_heads,
+            first.head_dim,
+            weight.dtype,
+            tuple(layer.input_layernorm.weight.device for layer in language.layers),
         )
         self._cos, self._sin = self._rotary_tables(language.rotary_emb, context_tokens)
         tied = model.lm_head.weight is weight
@@ -50,8 +53,9 @@ class Network:
 
     def _rotary_tables(self, rotary: Any, context_tokens: int) -> tuple[Tensor, Tensor]:
         """[context, 1, Dh] each; the sine has the sign of the half that it is multiplied with."""
-        places = torch.arange(context_tokens, device=self.shape.device)
-        example = torch.empty(0, dtype=self.shape.dtype, device=self.shape.device)
+        device = rotary.inv_freq.device
+        places = torch.arange(context_tokens, device=device)
+        example = torch.empty(0, dtype=self.shape.dtype, device=device)
         cos, sin = rotary(example, places[None])
         half = self.shape.head_dim // 2
         sign = torch.cat([-torch.ones(half), torch.ones(half)]).to(sin)
@@ -59,7 +63,7 @@ class Network:
 
     def scores(self, batch: Batch) -> Tensor:
         """Advances the slots -> logits [len(wanted), V]."""
-        wanted = self.advance(batch)[torch.tensor(batch.wanted, device=self.shape.device)]
+        wanted = self.advance(batch)[list(batch.wanted)]
         adapted = [] if not batch.adapted else _adapted_among(batch.wanted, batch.adapted)
         return self._head(self._norm(wanted), adapted)[0]
 
@@ -68,16 +72,18 @@ class Network:
 
         The slots must have room; how long they are now is the caller's to remember.
         """
-        device = self.shape.device
-        hidden = self._embed(torch.tensor(batch.ids, device=device))  # [R, Dt]
+        hidden = self._embed(torch.tensor(batch.ids, device=self._embed.weight.device))  # [R, Dt]
         for filled in batch.filled:
             hidden[filled.start : filled.start + len(filled.features)] = filled.features
         places = torch.cat(
             [torch.arange(span.num_past, span.num_past + span.stop - span.start) for span in batch.spans]
-        ).to(device)
-        rotary = (self._cos[places], self._sin[places])
-        masks = [_mask(span, device) for span in batch.spans]
+        ).to(self._cos.device)
+        rotary = [self._cos[places], self._sin[places]]
+        masks = [_mask(span) for span in batch.spans]
         for index, layer in enumerate(self._layers):
+            if index == 0 or self.shape.devices[index] != hidden.device:
+                hidden, *rotary = (each.to(self.shape.devices[index]) for each in (hidden, *rotary))
+                masks = [None if mask is None else mask.to(hidden.device) for mask in masks]
             hidden = self._attend(layer, index, hidden, batch, rotary, masks)
             hidden = layer.feed_forward(hidden, batch.adapted)
         return hidden
@@ -88,7 +94,7 @@ class Network:
         index: int,
         hidden: Tensor,
         batch: Batch,
-        rotary: tuple[Tensor, Tensor],
+        rotary: Sequence[Tensor],
         masks: Sequence[Tensor | None],
     ) -> Tensor:
         """[R, Dt] -> [R, Dt], the rows' keys and values written on the way."""
@@ -174,12 +180,12 @@ def _rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return heads * cos + heads.roll(heads.shape[-1] // 2, dims=-1) * sin
 
 
-def _mask(span: Span, device: torch.device) -> Tensor | None:
+def _mask(span: Span) -> Tensor | None:
     """Which keys each of a span's rows may see: [n, L]; None where a plain causal mask or none says it."""
     num_rows = span.stop - span.start
     if num_rows == 1 or span.num_past == 0:
         return None
-    seen = torch.ones(num_rows, span.num_past + num_rows, dtype=torch.bool, device=device)
+    seen = torch.ones(num_rows, span.num_past + num_rows, dtype=torch.bool)
     return seen.tril(span.num_past)
 
 

@@ -1,9 +1,11 @@
 """Who is read, who is answered, who waits: one step after the other. No torch here.
 
 One request's prompt is read at a time, first come, first served; everybody whose prompt has been read gets a token in
-every step. While others are being answered the prompt is read in small chunks, so that they keep moving; alone, in
-large ones, which is faster. A request gets its slot when its reading begins, not before: what the one before it has
-read (the same picture, say) is then there to be copied.
+every step. While others are being answered the prompt is read in small chunks, so that they keep moving; in larger ones
+while more wait to be read; alone, in the largest, which is fastest.
+
+A request gets its slot when its reading begins, not before: what the one before it has read (the same picture, say) is
+then there to be copied.
 """
 
 from __future__ import annotations
@@ -17,10 +19,16 @@ from model.engine.task import Task
 
 @dataclass(frozen=True, slots=True)
 class ChunkSizes:
-    """How many prompt tokens are read in one step."""
+    """How many prompt tokens are read in one step; measured on a CPU (docs/decisions/0008)."""
 
     alone: int = 512
     beside: int = 48  # while others are being answered
+    hurried: int = 128  # while others are being answered and others still wait to be read
+
+
+ON_A_CPU = ChunkSizes()
+ON_A_GPU = ChunkSizes(alone=2048, beside=256, hurried=512)
+"""Not measured: small chunks leave a GPU idle, since a step reads all weights whatever its number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +95,15 @@ class Scheduler:
             placed = self._place_next()
         chunk = None
         if self.reading is not None:
-            size = self._sizes.beside if self.answering else self._sizes.alone
+            size = self._chunk_size()
             start = self.reading.num_read
             chunk = Chunk(self.reading, start, min(start + size, len(self.reading.ids)))
         return Step(tuple(self.answering), chunk, placed)
+
+    def _chunk_size(self) -> int:
+        if not self.answering:
+            return self._sizes.alone
+        return self._sizes.hurried if self.line else self._sizes.beside
 
     def chunk_read(self, chunk: Chunk) -> None:
         """Its keys and values are in the slot; after the last chunk the task is answered."""

@@ -21,7 +21,7 @@ from model.engine.job import Job
 from model.engine.numbers import EngineNumbers
 from model.engine.request import Event, Finished, GenerationRequest
 from model.engine.sampling import new_chance
-from model.engine.scheduler import ChunkSizes, Scheduler
+from model.engine.scheduler import ON_A_CPU, ON_A_GPU, ChunkSizes, Scheduler
 from model.engine.slots import SlotTable
 from model.engine.step import Stepper
 from model.engine.streams import AnswerStream
@@ -57,12 +57,13 @@ class SlotEngine:
         shape = self._stepper.network.shape
         self._token_bytes = shape.token_bytes
         most_useful = num_slots * loaded.context_tokens * shape.token_bytes
-        self._budget_bytes = choose_budget(cache_bytes, shape.device, most_useful)
+        self._budget_bytes = choose_budget(cache_bytes, shape.devices[0], most_useful)
         table = SlotTable(num_slots, max(1, self._budget_bytes // shape.token_bytes))
         self._virtual_ids = VirtualIds(self._stepper.network.vocab_size, loaded.num_patches)
         self._end_ids = end_of_sequence_ids(loaded)
         self._adapters: dict[str, Adapter] = {}
-        self._scheduler = Scheduler(table, chunk_sizes or ChunkSizes())
+        sizes = chunk_sizes or (ON_A_GPU if shape.devices[0].type == "cuda" else ON_A_CPU)
+        self._scheduler = Scheduler(table, sizes)
         self._thread = EngineThread(self._scheduler, self._stepper, max_waiting, on_broken)
 
     @property

@@ -18,15 +18,14 @@ _GROWTH = 1.25
 class CacheShape:
     """What one token takes in the cache."""
 
-    num_layers: int
     num_kv_heads: int
     head_dim: int
     dtype: torch.dtype
-    device: torch.device
+    devices: tuple[torch.device, ...]  # of each layer: a large model may be shared out over several GPUs
 
     @property
     def token_bytes(self) -> int:
-        return self.num_layers * 2 * self.num_kv_heads * self.head_dim * self.dtype.itemsize
+        return len(self.devices) * 2 * self.num_kv_heads * self.head_dim * self.dtype.itemsize
 
 
 class SlotMemory:
@@ -48,11 +47,11 @@ class SlotMemory:
         capacity = max(num_tokens, min(at_most, -(-ahead // _STEP) * _STEP))
         if length == 0:
             self.layers = []  # nothing to keep: never hold both
-        for index in range(self._shape.num_layers):
+        for index, device in enumerate(self._shape.devices):
             grown = torch.empty(
                 (2, self._shape.num_kv_heads, capacity, self._shape.head_dim),
                 dtype=self._shape.dtype,
-                device=self._shape.device,
+                device=device,
             )
             if length:
                 grown[:, :, :length].copy_(self.layers[index][:, :, :length])

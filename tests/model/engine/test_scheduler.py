@@ -16,7 +16,7 @@ from model.engine.streams import AnswerStream
 from model.engine.task import Task
 from tests.model.engine.test_streams import Letters
 
-SIZES = ChunkSizes(alone=10, beside=3)
+SIZES = ChunkSizes(alone=10, beside=3, hurried=4)
 
 
 def task(ids: list[int], max_tokens: int = 5) -> Task:
@@ -73,6 +73,20 @@ def test_alone_a_prompt_is_read_in_large_chunks_beside_others_in_small_ones() ->
         carry_out(scheduler, step)
     assert sizes == [3, 3, 3, 1]
     assert scheduler.plan().answering == (first, second)
+
+
+def test_while_others_wait_to_be_read_the_chunks_are_larger() -> None:
+    scheduler = Scheduler(SlotTable(4, 1000), ChunkSizes(alone=10, beside=3, hurried=6))
+    tasks = [task(list(range(start, start + 8)), 50) for start in (0, 100, 200)]
+    for each in tasks:
+        scheduler.join(each)
+    sizes = []
+    while scheduler.reading or scheduler.line:
+        step = scheduler.plan()
+        if step.chunk is not None:
+            sizes.append(step.chunk.stop - step.chunk.start)
+        carry_out(scheduler, step)
+    assert sizes == [8, 6, 2, 3, 3, 2]
 
 
 def test_one_prompt_is_read_at_a_time_so_that_the_next_finds_what_it_shares() -> None:
