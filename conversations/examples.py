@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conversations.filters import ReviewState
-from conversations.messages import Message, Role
+from conversations.messages import ImageRef, Message, Role
 from conversations.turns import FinishReason, Rating
 
 
@@ -45,6 +45,12 @@ class LoggedConversation:
     is_private: bool = False
 
 
+def _pictures(messages: tuple[Message, ...]) -> tuple[str, ...]:
+    return tuple(
+        [part.sha256 for message in messages for part in message.content if isinstance(part, ImageRef)]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """What a model learns: questions and answers in turn, the first a question, the last an answer. `system`
@@ -57,7 +63,7 @@ class Example:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The SHA-256 of every picture's place, in order; one that stands twice comes twice."""
-        return tuple(image.sha256 for message in self.messages for image in message.images)
+        return _pictures(self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Preference:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        return tuple(image.sha256 for message in self.prompt for image in message.images)
+        return _pictures(self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Verdict:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        return tuple(image.sha256 for message in self.prompt for image in message.images)
+        return _pictures(self.prompt)
 
 
 Item = Example | Preference | Verdict

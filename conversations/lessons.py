@@ -79,7 +79,9 @@ def branch(turns: Sequence[LoggedTurn]) -> tuple[LoggedTurn, ...]:
     path: list[LoggedTurn] = []
     parent_id: int | None = None
     while versions := children.get(parent_id):
-        turn = max(versions, key=lambda turn: (turn.id in chosen, turn.is_shown, turn.id))
+        turn = versions[0]
+        if len(versions) > 1:
+            turn = max(versions, key=lambda turn: (turn.id in chosen, turn.is_shown, turn.id))
         path.append(turn)
         parent_id = turn.id
     return tuple(path)
@@ -103,8 +105,7 @@ def _example(conversation: LoggedConversation, masked: Masked | None) -> Lessons
         why = why or "not_meant"
     if not good:
         return Lessons(left_out=(why or "no_answer",))
-    systems = {answer.system_prompt for answer in good}
-    if len(systems) > 1:
+    if any(answer.system_prompt != good[0].system_prompt for answer in good):
         return Lessons(left_out=("system_prompt_changed",))
     messages = _messages(path[: 2 * len(good)], masked is not None)
     system = _system(good[0], masked)
