@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from conversations.errors import (
-    InvalidText,
-)
+from conversations import search
+from conversations.errors import InvalidText
 from conversations.store import ConversationStore
-from tests.conversations.small_log import (
-    answered,
-    asked,
-)
+from conversations.turns import AnswerOutcome
+from tests.conversations.small_log import SETTINGS, answered, asked
 
 
 def test_recent_is_newest_first_in_pages_and_without_empty_conversations(store: ConversationStore) -> None:
@@ -70,3 +67,63 @@ def test_renaming_keeps_the_new_title(store: ConversationStore) -> None:
     for bad in ("", "  ", "x" * 201, "a\0"):
         with pytest.raises(InvalidText):
             store.rename("ann", question.conversation_id, bad)
+
+
+def test_what_was_found_is_highlighted_and_can_be_shown(store: ConversationStore) -> None:
+    question = asked(store, "A red square please")
+    first = answered(store, question, "Here is a\nSQUARE, drawn in red.")
+    answered(store, question, "No.")
+    (found,) = store.recent("ann", "drawn squ")
+    assert found.hit_turn_id == first.id and found.hit is not None
+    assert [found.hit.text[span.start : span.end] for span in found.hit.hits] == ["SQUARE", "drawn"]
+    assert [found.title[span.start : span.end] for span in found.title_hits] == ["square"]
+    store.show("ann", found.hit_turn_id)
+    assert store.load("ann", found.id).shown[-1].id == first.id
+
+
+def test_words_are_found_by_their_beginning_and_without_accents(store: ConversationStore) -> None:
+    asked(store, "Größere Übungen, 猫がいる")
+    for typed in ("gross", "ubung", "ÜBUNGEN", "猫", "がい"):
+        assert len(store.recent("ann", typed)) == 1, typed
+    for typed in ("roß", "bungen", "犬", "g"):
+        assert store.recent("ann", typed) == [], typed
+
+
+def test_the_conversation_that_was_found_last_stands_first(store: ConversationStore) -> None:
+    old, new = asked(store, "a whale"), asked(store, "another whale")
+    assert [found.id for found in store.recent("ann", "whale")] == [new.conversation_id, old.conversation_id]
+    answered(store, old, "A whale it is.")
+    assert [found.id for found in store.recent("ann", "whale")] == [old.conversation_id, new.conversation_id]
+    assert [found.id for found in store.recent("ann", "whale", limit=1, offset=1)] == [new.conversation_id]
+
+
+def test_one_long_conversation_does_not_hide_the_others(
+    store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_BATCH", 3)
+    other = asked(store, "a whale")
+    question = asked(store, "whale 0")
+    for number in range(10):
+        answered(store, question, f"whale {number}")
+    assert [found.id for found in store.recent("ann", "whale", limit=2)] == [
+        question.conversation_id,
+        other.conversation_id,
+    ]
+
+
+def test_what_is_gone_or_changed_is_not_found(store: ConversationStore) -> None:
+    question = asked(store, "a whale")
+    running = store.start_answer("ann", question.id, SETTINGS)
+    store.save_partial(running.id, "A dolphin")
+    store.interrupt("ann", question.conversation_id)
+    assert len(store.recent("ann", "dolphin")) == 1
+    store.finish_answer(running.id, AnswerOutcome("A porpoise", "stop"))
+    assert store.recent("ann", "dolphin") == [] and len(store.recent("ann", "porpoise")) == 1
+    store.delete("ann", question.conversation_id)
+    assert store.recent("ann", "whale") == store.recent("ann", "porpoise") == []
+
+
+def test_a_text_of_any_length_can_be_searched(store: ConversationStore) -> None:
+    words = " ".join(f"word{number}" for number in range(60_000))
+    asked(store, words + " " + "x" * 5000)
+    assert len(store.recent("ann", "word19")) == 1
