@@ -22,7 +22,7 @@ class ChunkSizes:
     """How many prompt tokens are read in one step; measured on a CPU (docs/decisions/0008)."""
 
     alone: int = 512
-    beside: int = 48  # while others are being answered
+    beside: int = 32  # while others are being answered
     hurried: int = 128  # while others are being answered and others still wait to be read
 
 
