@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from conversations import shelf
 from conversations.database import Database
 from conversations.examples import LoggedConversation, LoggedTurn
 from conversations.filters import Filters
+from conversations.selection import Selection
 from conversations.tables import AnswerRow, ConversationRow, TurnPictureRow, TurnRow
 from conversations.template import TEMPLATES
 
 CHUNK = 1000
 """Conversations read at a time."""
+
+MAX_TURN = 2**62
 
 
 class LogReader:
@@ -30,14 +34,24 @@ class LogReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def conversations(self, filters: Filters) -> Generator[LoggedConversation, None, None]:
+    def conversations(
+        self, filters: Filters, last_turn: int | None = None
+    ) -> Generator[LoggedConversation, None, None]:
         """All that the filters mean, in one consistent view of the log, which is held until the last one was
-        taken or the iterator is closed. Raises InvalidFilters."""
+        taken or the iterator is closed. With `last_turn` the log as it was when that turn was its newest, as far as
+        turns go: what people think of them counts as it stands now."""
         with self._database.reading() as session:
-            yield from logged(session, filters)
+            yield from logged(session, filters, MAX_TURN if last_turn is None else last_turn)
+
+    def closed(self, selection: Selection) -> Selection:
+        """The same selection for ever: what is added to the log from now on does not belong to it."""
+        if selection.last_turn is not None:
+            return selection
+        with self._database.reading() as session:
+            return replace(selection, last_turn=session.scalar(select(func.max(TurnRow.id))) or 0)
 
 
-def logged(session: Session, filters: Filters) -> Iterator[LoggedConversation]:
+def logged(session: Session, filters: Filters, last_turn: int = MAX_TURN) -> Iterator[LoggedConversation]:
     """Every conversation with an answer that the filters mean. Of those that nobody but their owner may read the
     turns are left where they are; without filters they come all the same, to be counted."""
     meant = None if filters == Filters() else _meant(session, filters)
@@ -48,9 +62,17 @@ def logged(session: Session, filters: Filters) -> Iterator[LoggedConversation]:
     found = session.execute(query.where(ConversationRow.title != "").execution_options(yield_per=CHUNK))
     for rows in found.partitions():
         chunk = [(id, is_private) for id, is_private in rows if meant is None or id in meant]
-        turns = _turns(session, [id for id, is_private in chunk if not is_private], meant)
+        turns = _turns(session, [id for id, is_private in chunk if not is_private], meant, last_turn)
+        private = _begun(session, [id for id, is_private in chunk if is_private], last_turn)
         for id, is_private in chunk:
-            yield LoggedConversation(id, tuple(turns.get(id, ())), is_private)
+            if id in private or id in turns:
+                yield LoggedConversation(id, tuple(turns.get(id, ())), is_private)
+
+
+def _begun(session: Session, ids: Sequence[str], last_turn: int) -> set[str]:
+    """Those that have a turn."""
+    query = select(TurnRow.conversation_id).where(TurnRow.conversation_id.in_(ids), TurnRow.id <= last_turn)
+    return set(session.scalars(query.distinct())) if ids else set()
 
 
 def _meant(session: Session, filters: Filters) -> dict[str, set[int]]:
@@ -63,7 +85,7 @@ def _meant(session: Session, filters: Filters) -> dict[str, set[int]]:
 
 
 def _turns(
-    session: Session, ids: Sequence[str], meant: dict[str, set[int]] | None
+    session: Session, ids: Sequence[str], meant: dict[str, set[int]] | None, last_turn: int
 ) -> defaultdict[str, list[LoggedTurn]]:
     """By conversation its turns, oldest first."""
     images: defaultdict[int, list[str]] = defaultdict(list)
@@ -93,7 +115,7 @@ def _turns(
             AnswerRow.masked_correction,
         )
         .outerjoin(AnswerRow, AnswerRow.turn_id == TurnRow.id)
-        .where(TurnRow.conversation_id.in_(ids))
+        .where(TurnRow.conversation_id.in_(ids), TurnRow.id <= last_turn)
         .order_by(TurnRow.id)
     )
     turns: defaultdict[str, list[LoggedTurn]] = defaultdict(list)

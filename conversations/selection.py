@@ -36,6 +36,7 @@ class Selection:
     test: float = 0.0
     seed: int = 0  # another seed deals the pictures out anew
     mask_personal_data: bool = True
+    last_turn: int | None = None  # turns with a higher id came later and are not there; None: all are
 
     def __post_init__(self) -> None:
         if not isinstance(self.filters, Filters):
@@ -53,6 +54,12 @@ class Selection:
             )
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise InvalidSelection(f"seed cannot be {_short(self.seed)}; give a whole number.")
+        if self.last_turn is not None and (
+            not isinstance(self.last_turn, int) or isinstance(self.last_turn, bool)
+        ):
+            raise InvalidSelection(
+                f"last_turn cannot be {_short(self.last_turn)}; give a turn's number or null."
+            )
         if not isinstance(self.mask_personal_data, bool):
             raise InvalidSelection(
                 f"mask_personal_data cannot be {_short(self.mask_personal_data)}; give true or false."

@@ -58,7 +58,8 @@ def _export(
     def show(tally: Tally) -> None:
         print(f"\r{tally.line} ", end="", file=sys.stderr, flush=True)
 
-    with closing(store.reader.conversations(selection.filters)) as conversations:
+    selection = store.reader.closed(selection)
+    with closing(store.reader.conversations(selection.filters, selection.last_turn)) as conversations:
         manifest = export(
             conversations,
             store.images,
@@ -95,7 +96,7 @@ def _check(
     number: int,
     checkpoint: str,
 ) -> int:
-    with closing(store.reader.conversations(selection.filters)) as conversations:
+    with closing(store.reader.conversations(selection.filters, selection.last_turn)) as conversations:
         found = preview(
             conversations, store.images, format, selection, options=options, start=number - 1, count=1
         )

@@ -107,24 +107,44 @@ def test_a_wrong_answer_becomes_a_corrected_example(store: ConversationStore, tm
     assert store.turn("ann", answer.id).text == "A cat."
 
 
-def test_a_stored_export_is_made_again_with_the_same_bytes(store: ConversationStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("filters", [Filters(), Filters(has_picture=True)], ids=["all", "pictures"])
+def test_a_stored_export_is_made_again_with_the_same_bytes(
+    store: ConversationStore, tmp_path: Path, filters: Filters
+) -> None:
     for number in range(6):
         conversation = store.create("ann")
         image = store.images.add(png(("red", "blue", "green")[number % 3]))
         question = store.add_question("ann", conversation.id, f"What is {number}?", [image])
         answered_with(store, question, "A thing.", system_prompt="")
-    selection = Selection(Filters(has_picture=True), test=0.4, seed=2)
+    selection = Selection(filters, test=0.4, seed=2)
 
     def run(selection: Selection, name: str) -> None:
-        conversations = store.reader.conversations(selection.filters)
+        conversations = store.reader.conversations(selection.filters, selection.last_turn)
         export(conversations, store.images, tmp_path / name, FORMATS["llava"], selection)
 
-    run(selection, "one")
+    run(store.reader.closed(selection), "one")
+    # what comes later, whatever it is, is not in it
+    last = store.load("ann", store.recent("ann")[0].id).shown[-1]
+    assert last.parent_id is not None
+    answered(store, store.turn("ann", last.parent_id), "A retry.")
+    more = store.add_question("ann", last.conversation_id, "More?", parent_id=last.id)
+    answered_with(store, more, "More.", system_prompt="")
+    new = store.create("ann")
+    answered(store, store.add_question("ann", new.id, "New?", [store.images.add(png("white"))]))
+    private = answered(store, asked(store))
+    store.history.set_private("ann", private.conversation_id, True)
     stored = Manifest.from_json((tmp_path / "one" / "manifest.json").read_text(encoding="utf-8"))
+    assert store.reader.closed(stored.selection) == stored.selection
     run(stored.selection, "two")
-    for path in (tmp_path / "one").rglob("*"):
-        if path.is_file():
-            assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+    run(store.reader.closed(selection), "three")
+    files = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert len(files) >= 5
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    assert (
+        "New?"
+        in (tmp_path / "three" / "train.json").read_text() + (tmp_path / "three" / "test.json").read_text()
+    )
 
 
 @pytest.mark.parametrize("number", [0, 1, 2500])
@@ -133,11 +153,14 @@ def test_more_conversations_than_are_read_at_a_time(store: ConversationStore, nu
 
     from sqlalchemy import insert
 
-    from conversations.tables import ConversationRow
+    from conversations.tables import ConversationRow, TurnRow
 
     now = datetime(2026, 5, 1, tzinfo=UTC)  # one time for all, so that the id has to decide
     row = {"owner": "ann", "title": "t", "system_prompt": "", "created_at": now, "updated_at": now}
+    turn = {"role": "user", "text": "Q", "is_shown": True, "created_at": now}
+    ids = [f"{n:032x}" for n in range(number)]
     with store.reader._database.writing() as session:
         if number:
-            session.execute(insert(ConversationRow), [row | {"id": f"{n:032x}"} for n in range(number)])
-    assert [logged.id for logged in read(store)] == [f"{n:032x}" for n in range(number)]
+            session.execute(insert(ConversationRow), [row | {"id": id} for id in ids])
+            session.execute(insert(TurnRow), [turn | {"conversation_id": id} for id in reversed(ids)])
+    assert [logged.id for logged in read(store)] == ids

@@ -33,6 +33,7 @@ selections = st.builds(
     test=st.floats(0, 0.5),
     seed=st.integers(-(2**40), 2**40),
     mask_personal_data=st.booleans(),
+    last_turn=st.none() | st.integers(0, 2**40),
 )
 
 
@@ -46,6 +47,7 @@ def test_a_stored_selection_is_the_same_one_again(selection: Selection) -> None:
         selection.seed,
     )
     assert again.mask_personal_data is selection.mask_personal_data
+    assert again.last_turn == selection.last_turn
     assert again.filters.to_json() == selection.filters.to_json()
 
 
@@ -63,6 +65,7 @@ def test_whole_shares_are_stored_as_the_same_bytes_as_fractions() -> None:
         ({"validation": 0.6, "test": 0.6}, "together are more than 1"),
         ({"seed": "7"}, "seed cannot be '7'"),
         ({"seed": True}, "seed cannot be True"),
+        ({"last_turn": "7"}, "last_turn cannot be '7'"),
         ({"mask_personal_data": None}, "mask_personal_data cannot be None"),
         ({"filters": ["up"]}, "filters cannot be ['up']"),
         ({"colour": "red"}, "no field 'colour'; the fields are"),
@@ -113,6 +116,7 @@ def test_json_is_what_other_programs_read() -> None:
     selection = Selection(Filters(until=datetime(2026, 5, 1, tzinfo=UTC), tag="café"), test=0.5)
     assert json.loads(selection.to_json()) == {
         "filters": {"until": "2026-05-01T00:00:00+00:00", "tag": "café"},
+        "last_turn": None,
         "mask_personal_data": True,
         "seed": 0,
         "test": 0.5,
