@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from app import library_tab
 from app.browser_event import BrowserEvent
 from app.chat_events import ChatEvents, Feeds
 from app.visitors import owner_of
@@ -64,8 +65,9 @@ def build(events: ChatEvents) -> None:
 
 
 def shell_html() -> str:
-    """The page's frame with the examples put in."""
-    return (FOLDER / "shell.html").read_text(encoding="utf-8").replace("EXAMPLES", _examples_html())
+    """The page's frame with the examples and the library's parts put in."""
+    page = (FOLDER / "shell.html").read_text(encoding="utf-8").replace("EXAMPLES", _examples_html())
+    return page.replace("LIBRARY_SIDE", library_tab.side_html()).replace("LIBRARY_STAGE", library_tab.stage_html())
 
 
 def head_html() -> str:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
     from app.chat_events import ChatEvents
+    from app.library_exports import LibraryExports
     from app.picture_routes import Tickets
     from conversations.store import ConversationStore
 
 MAX_UPLOAD = "16mb"
 STATE_SESSIONS = 200
+SECONDS_TO_STOP = 10.0
+"""For an export that is being made, so that it leaves nothing half behind."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -94,6 +97,7 @@ def _start_worker(settings: Settings) -> WorkerProcess | None:
 
 def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
     from app.chat_events import ChatEvents
+    from app.library_exports import LibraryExports
     from app.picture_routes import Tickets
     from app.prompt_view import PromptView
     from app.turns import Turns
@@ -128,39 +132,59 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
             may_restart=lambda owner: settings.is_admin(username_of(owner)),
             prompts=PromptView(store, client),
         )
-        page = launch(settings, store, tickets, events)
+        exports = LibraryExports(store, settings.data_folder / "exports", client)
+        page = launch(settings, store, tickets, events, exports)
         print(f"LLaVA Loop is at {page.local_url}", flush=True)
         if settings.share:
             print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)
         page.block_thread()
         watch.stop()
+        exports.job.stop(SECONDS_TO_STOP)
     finally:
         upkeep.stop()
         store.close()
 
 
-def launch(settings: Settings, store: ConversationStore, tickets: Tickets, events: ChatEvents) -> Blocks:
-    """Import the framework, build the page and serve it from a thread. Returns once it answers."""
+def launch(
+    settings: Settings,
+    store: ConversationStore,
+    tickets: Tickets,
+    events: ChatEvents,
+    exports: LibraryExports | None = None,
+) -> Blocks:
+    """Import the framework, build the page and serve it from a thread. Returns once it answers. `exports`: where the
+    library's data sets are made; without it the page has no library."""
     os.environ.setdefault("GRADIO_TEMP_DIR", str((settings.data_folder / "uploads").resolve()))
     from starlette.middleware import Middleware
 
     from app import chat_tab, theme
+    from app.library_events import LibraryEvents
+    from app.library_routes import LibraryRoutes
     from app.logins import Logins, route_owner
     from app.open_routes import OpenRoutes
-    from app.page import STYLE, build_page
+    from app.page import STYLES, build_page
     from app.picture_routes import PictureRoutes
     from app.sign_in import SignIn
-    from app.visitors import VisitorCookie
+    from app.visitors import VisitorCookie, username_of
 
     if warning := settings.warning():
         print(warning, file=sys.stderr)
     everyone = settings.everyone
     alone = settings.local_only and not everyone
-    routes = PictureRoutes(store, tickets, route_owner(bool(everyone)), chat_tab.EXAMPLES).routes()
+
+    def may_review(owner: str) -> bool:
+        return settings.is_admin(username_of(owner))
+
+    owner_of = route_owner(bool(everyone))
+    routes = PictureRoutes(store, tickets, owner_of, chat_tab.EXAMPLES).routes()
+    library = None
+    if exports is not None:
+        library = LibraryEvents(store, exports, may_review)
+        routes += LibraryRoutes(store, exports, owner_of, may_review).routes()
     doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))
-    page = build_page(events)
+    page = build_page(events, library)
     page.queue(max_size=256)
     page.launch(
         server_name=settings.host,
@@ -168,7 +192,7 @@ def launch(settings: Settings, store: ConversationStore, tickets: Tickets, event
         share=settings.share,
         auth=Logins(everyone).check if everyone else None,
         theme=theme.theme(),
-        css_paths=[STYLE],
+        css_paths=STYLES,
         head=chat_tab.head_html(),
         app_kwargs={"middleware": doors, "routes": routes},
         max_file_size=MAX_UPLOAD,

@@ -6,18 +6,21 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import chat_tab
+from app import chat_tab, library_tab
 from app.chat_events import ChatEvents
+from app.library_events import LibraryEvents
 
-STYLE = Path(__file__).with_name("style.css")
+STYLES = [Path(__file__).with_name("style.css"), library_tab.STYLE]
 TITLE = "LLaVA Loop"
 SECONDS_BETWEEN_CLEANINGS, SECONDS_KEPT = 3_600, 86_400
 
 
-def build_page(events: ChatEvents) -> gr.Blocks:
-    """The Blocks, ready to launch."""
+def build_page(events: ChatEvents, library: LibraryEvents | None = None) -> gr.Blocks:
+    """The Blocks, ready to launch. Without `library` there is none, for anybody."""
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(SECONDS_BETWEEN_CLEANINGS, SECONDS_KEPT), fill_width=True
     ) as page:
         chat_tab.build(events)
+        if library is not None:
+            library_tab.build(library)
     return page

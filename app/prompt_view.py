@@ -13,7 +13,7 @@ from typing import Protocol
 from app.turns import messages_of
 from app.worker_values import ModelPrompt
 from conversations.errors import NotFound
-from conversations.messages import ImageRef, Message
+from conversations.messages import Message
 from conversations.store import ConversationStore
 from conversations.turns import Turn
 
@@ -44,13 +44,13 @@ class PromptView:
         prompt = self._prompt(messages, answer)
         num_left_out = 0
         # With the oldest turns left out the prompt had fewer tokens, and the log knows how many.
-        while len(messages) > 2 and _num_asked(prompt) > (
+        while len(messages) > 2 and num_asked(prompt) > (
             answer.answer.num_prompt_tokens or len(prompt.token_ids)
         ):
             messages, num_left_out = messages[2:], num_left_out + 2
             prompt = self._prompt(messages, answer)
-        pictures = [image for message in messages for image in message.images]
-        return _facts(prompt, len(pictures), num_left_out) + _tokens(prompt, pictures)
+        addresses = [f"pictures/{image.sha256}/thumb" for message in messages for image in message.images]
+        return facts_html(prompt, len(addresses), num_left_out) + tokens_html(prompt, addresses)
 
     def _prompt(self, messages: Sequence[Message], answer: Turn) -> ModelPrompt:
         details = answer.answer
@@ -63,7 +63,7 @@ class PromptView:
         )
 
 
-def _num_asked(prompt: ModelPrompt) -> int:
+def num_asked(prompt: ModelPrompt) -> int:
     """How many tokens stood before the answer: up to the last stretch that is trained, or all where nothing is."""
     end = len(prompt.mask)
     while end and not prompt.mask[end - 1]:
@@ -73,7 +73,8 @@ def _num_asked(prompt: ModelPrompt) -> int:
     return end or len(prompt.mask)
 
 
-def _facts(prompt: ModelPrompt, num_pictures: int, num_left_out: int) -> str:
+def facts_html(prompt: ModelPrompt, num_pictures: int, num_left_out: int = 0) -> str:
+    """A line of numbers."""
     parts = [f"{len(prompt.token_ids):,} tokens"]
     if prompt.context_tokens:
         parts[0] += f" of at most {prompt.context_tokens:,}"
@@ -91,11 +92,12 @@ def _facts(prompt: ModelPrompt, num_pictures: int, num_left_out: int) -> str:
     return f'<p class="facts">{escape(" · ".join(parts))}</p>{left_out}'
 
 
-def _tokens(prompt: ModelPrompt, pictures: Sequence[ImageRef]) -> str:
+def tokens_html(prompt: ModelPrompt, pictures: Sequence[str]) -> str:
+    """Every token, what is trained tinted; `pictures` are the addresses of small ones, in order."""
     return f'<div class="tokens" dir="auto" tabindex="0">{"".join(_spans(prompt, pictures))}</div>'
 
 
-def _spans(prompt: ModelPrompt, pictures: Sequence[ImageRef]) -> Iterator[str]:
+def _spans(prompt: ModelPrompt, pictures: Sequence[str]) -> Iterator[str]:
     """One element a token; the tokens of a picture are one, with the picture in it."""
     waiting = list(pictures)
     place = 0
@@ -114,6 +116,6 @@ def _token(text: str, token_id: int, trained: bool) -> str:
     return f'<span{state} title="{token_id}">{shown}</span>'
 
 
-def _picture(image: ImageRef | None, num_tokens: int) -> str:
-    shown = f'<img src="pictures/{image.sha256}/thumb" alt="">' if image else ""
+def _picture(address: str | None, num_tokens: int) -> str:
+    shown = f'<img src="{escape(address)}" alt="">' if address else ""
     return f'<span class="seen-picture" title="{num_tokens} tokens">{shown}{num_tokens} tokens</span>'

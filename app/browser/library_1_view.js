@@ -1,0 +1,102 @@
+// The second view of the page: the library, for who may see it. Which view is shown stands in the address; the program
+// says whether there is a library for this person, and refuses every event where there is none.
+"use strict";
+(() => {
+  const { $, $$ } = loop;
+  const waiting = [];
+  let trigger = null;
+  const library = {
+    open: false, // whether the program has said that there is one
+    shown: false,
+    panel: "review",
+    say: (event, data = {}) => (trigger ? trigger(`library_${event}`, data) : waiting.push([event, data])),
+    connect: (real) => {
+      trigger = real;
+      for (const [event, data] of waiting.splice(0)) library.say(event, data);
+    },
+  };
+  loop.library = library;
+  const entered = {}; // panel -> what to do when it comes into view
+  library.enters = (panel, deed) => (entered[panel] = deed);
+
+  const inAddress = () => new URLSearchParams(location.search).has("library");
+  function show(view) {
+    library.shown = view === "library";
+    $(".room").dataset.view = view;
+    for (const button of $$("#views button")) {
+      if (button.dataset.do === `show-${view}`) button.setAttribute("aria-current", "page");
+      else button.removeAttribute("aria-current");
+    }
+    $(".side").setAttribute("aria-label", library.shown ? "Filters" : "Conversations");
+    if (!library.shown) return;
+    document.title = "Library – LLaVA Loop";
+    library.say("library");
+    entered[library.panel]?.();
+  }
+  loop.does("show-library", () => {
+    if (library.shown) return;
+    history.pushState({}, "", "?library");
+    loop.closeSides();
+    show("library");
+  });
+  loop.does("show-chat", () => { if (library.shown) loop.open(loop.conversation); });
+  // Whatever opens a conversation, or a new one, leads back to the chat.
+  const openChat = loop.open;
+  loop.open = (id, step = "pushState") => {
+    if (library.shown && !(step === "" && inAddress())) show("chat");
+    openChat(id, step);
+  };
+
+  library.to = (panel) => {
+    library.panel = panel;
+    $("#library").dataset.panel = panel;
+    for (const tab of $$("#library .panels [role=tab]")) tab.setAttribute("aria-selected", String(tab.dataset.value === panel));
+    entered[panel]?.();
+  };
+  loop.does("library-panel", (element) => library.to(element.dataset.value));
+
+  // -- what was done, and the way back
+  let undo = null; // the action that Undo takes back
+  let hiding;
+  library.tell = (words, { action = null, failed = false } = {}) => {
+    undo = action;
+    $("#toast .words").textContent = words;
+    $('#toast [data-do="undo"]').hidden = action === null;
+    $("#toast").classList.toggle("failed", failed);
+    $("#toast").hidden = !words;
+    clearTimeout(hiding);
+    if (action === null && !failed) hiding = setTimeout(() => library.tell(""), 6000);
+  };
+  loop.does("hide-toast", () => library.tell(""));
+  loop.does("undo", () => {
+    if (undo === null) return;
+    library.say("undo", { action: undo, shown: String(library.chosen ?? "") });
+    library.tell("Taking it back");
+  });
+  loop.does("undo-action", (element) => {
+    element.disabled = true;
+    library.say("undo", { action: Number(element.dataset.action), shown: String(library.chosen ?? "") });
+  });
+  loop.on("library_said", (feed) => {
+    library.tell(feed.words, { action: feed.undo, failed: feed.failed });
+    if (feed.failed) return;
+    if (feed.changed || library.panel === "trail") entered[library.panel]?.();
+    else library.recount?.();
+  });
+  loop.on("library_trail", (feed) => ($("#trail").innerHTML = feed.html));
+  library.enters("trail", () => library.say("trail"));
+
+  loop.on("library_door", (feed) => {
+    if (!library.open) {
+      library.open = true;
+      $("#views").hidden = false;
+      if (inAddress()) show("library");
+    }
+    library.offer?.(feed);
+  });
+  loop.start(() => {
+    $(".room").dataset.view = "chat";
+    window.addEventListener("popstate", () => library.open && show(inAddress() ? "library" : "chat"));
+    library.say("library");
+  });
+})();

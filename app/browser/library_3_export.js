@@ -1,0 +1,80 @@
+// Making a data set: what it would hold follows every change, the work goes on in the program, and what was made before
+// can be fetched.
+"use strict";
+(() => {
+  const { $ } = loop;
+  const library = loop.library;
+  let key = null;
+  const LOOKS_MS = 500; // between two looks at what is being made
+
+  function order() {
+    const form = $("#order").elements;
+    const share = (name) => Math.min(100, Math.max(0, Number(form[name].value) || 0)) / 100;
+    return {
+      format: form.format.value,
+      several_pictures: form.several_pictures.checked,
+      selection: {
+        filters: library.filters(), validation: share("validation"), test: share("test"),
+        seed: Math.trunc(Number(form.seed.value) || 0), mask_personal_data: form.mask.checked,
+      },
+    };
+  }
+  library.forecast = () => {
+    key = loop.key();
+    $("#several").hidden = $("#order").elements.format.value !== "llava";
+    $("#counts").dataset.old = "yes";
+    library.say("outlook", { key, ...order() });
+  };
+  library.enters("export", () => { library.forecast(); library.say("jobs"); });
+  loop.on("library_outlook", (feed) => {
+    if (feed.key !== key) return;
+    delete $("#counts").dataset.old;
+    $("#counts").innerHTML = feed.counts;
+    $("#rows").innerHTML = feed.rows;
+    $("#readers").textContent = `Read by ${feed.readers}`;
+    $("#make").disabled = !feed.number || $("#make").dataset.busy === "yes";
+    $("#make").dataset.rows = feed.number;
+  });
+  loop.does("export-check", (element) => {
+    $("#check-body").innerHTML = '<p class="facts">Reading</p>';
+    $("#check").showModal();
+    library.say("check", { number: Number(element.closest(".row-shown").dataset.number), ...order() });
+  });
+  loop.on("library_check", (feed) => ($("#check-body").innerHTML = feed.html));
+  loop.on("library_said", (feed) => { if (feed.failed) $("#check").close(); });
+
+  // -- the work
+  let looking;
+  library.progress = (job, feed) => {
+    job.hidden = feed.phase === "none";
+    job.dataset.phase = feed.phase;
+    const bar = $(".bar", job);
+    bar.classList.toggle("unknown", feed.phase === "running" && feed.fraction === null);
+    const percent = Math.round(100 * (feed.fraction ?? 0));
+    bar.setAttribute("aria-valuenow", String(percent));
+    $("i", bar).style.width = `${percent}%`;
+    $(".words", job).textContent = feed.words;
+  };
+  loop.on("library_jobs", (feed) => {
+    const running = feed.phase === "running";
+    library.progress($("#job"), feed);
+    library.progress($("#import-job"), feed);
+    $('#job [data-do="halt"]').hidden = !running;
+    $("#made").innerHTML = feed.html;
+    $("#make").dataset.busy = running ? "yes" : "no";
+    $("#make").disabled = running || !Number($("#make").dataset.rows);
+    clearTimeout(looking);
+    if (running) looking = setTimeout(() => library.say("jobs"), LOOKS_MS);
+  });
+  loop.does("halt", () => library.say("halt"));
+
+  loop.start(() => {
+    let soon;
+    $("#order").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(library.forecast, 200); });
+    $("#order").addEventListener("submit", (event) => {
+      event.preventDefault();
+      $("#make").disabled = true;
+      library.say("export", order());
+    });
+  });
+})();

@@ -1,0 +1,192 @@
+"""What happens when an admin does something in the library: the review queue, bulk actions, near-duplicates, the trail.
+
+One method for each event, as in the chat. The page holds filters and ids; who may is asked here, for every event, since
+a browser that was not shown the tab can still send them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from app import wording
+from app.library_exports import LibraryExports
+from app.library_groups_view import groups_html
+from app.library_request import LibraryRequest
+from app.library_trail import deed, trail_html
+from app.library_view import item_html, line_html, queue_html
+from app.worker_errors import WorkerError
+from conversations.actions import Action
+from conversations.errors import InvalidText, LogError, NotFound
+from conversations.review import Item, Place
+from conversations.store import ConversationStore
+
+Feeds = dict[str, dict[str, Any]]
+"""Feed name ("door", "queue", "item", "said", "groups", "outlook", "check", "jobs", "trail") to its message."""
+
+ITEMS_A_PAGE = 50
+GROUPS_SHOWN = 50
+ACTIONS_OF_AN_ANSWER = 12
+
+_log = logging.getLogger(__name__)
+
+
+class LibraryEvents:
+    """The library's answers to events; any number of threads may call it."""
+
+    def __init__(
+        self, store: ConversationStore, exports: LibraryExports, may_review: Callable[[str], bool]
+    ) -> None:
+        self._curation = store.curation
+        self._exports = exports
+        self._may_review = may_review
+        self._numbers = count(1)
+
+    def answered(
+        self, what: Callable[[str, LibraryRequest], Feeds], owner: str | None, data: object
+    ) -> Feeds:
+        """The outcome of an event, or the sentence that tells why there is none. Who may not review gets nothing:
+        to them there is no library."""
+        if owner is None or not self._may_review(owner):
+            return {}
+        try:
+            feeds = what(owner, LibraryRequest(data))
+        except (LogError, WorkerError) as error:
+            feeds = self._said(wording.sentence(error), failed=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the person is told
+            _log.exception("an event of the library failed in a way that nobody foresaw")
+            feeds = self._said(wording.sentence(error), failed=True)
+        return {name: {"n": next(self._numbers), **message} for name, message in feeds.items()}
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def library(self, owner: str, event: LibraryRequest) -> Feeds:
+        """That it may be shown, and what its filters offer."""
+        return {"door": {"models": self._curation.models(), "tags": self._curation.tags()}}
+
+    def queue(self, owner: str, event: LibraryRequest) -> Feeds:
+        """A page of the answers that are meant, and how many there are."""
+        filters, after = event.filters(), event.place()
+        items = self._curation.page(filters, after, ITEMS_A_PAGE + 1)
+        shown = items[:ITEMS_A_PAGE]
+        counted = self._curation.count(filters) if after is None else None
+        return {
+            "queue": {
+                "key": event.text("key", 64),
+                "html": queue_html(shown),
+                "count": None if counted is None else {"number": counted.number, "capped": counted.capped},
+                "after": _place(shown[-1].place) if len(items) > len(shown) else None,
+                "more": after is not None,
+            }
+        }
+
+    def item(self, owner: str, event: LibraryRequest) -> Feeds:
+        return self._item(owner, self._curation.item(event.turn()))
+
+    def groups(self, owner: str, event: LibraryRequest) -> Feeds:
+        """Near-duplicates among the answers that are meant."""
+        found = self._curation.duplicates(event.filters(), GROUPS_SHOWN)
+        return {"groups": {"html": groups_html(found), "number": len(found)}}
+
+    def trail(self, owner: str, event: LibraryRequest) -> Feeds:
+        return {"trail": {"html": trail_html(self._curation.trail(limit=100), owner, undo=True)}}
+
+    # -- deciding --------------------------------------------------------------------------------------------------
+
+    def decide(self, owner: str, event: LibraryRequest) -> Feeds:
+        turn = event.turn()
+        action = self._curation.set_state(owner, turn, event.state())
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action)}
+
+    def tags(self, owner: str, event: LibraryRequest) -> Feeds:
+        turn = event.turn()
+        action = self._curation.tag(owner, turn, event.tags())
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action)}
+
+    def correct(self, owner: str, event: LibraryRequest) -> Feeds:
+        turn, text = event.turn(), event.correction()
+        if self._curation.item(turn).correction == text:
+            return {**self._item(owner, self._curation.item(turn)), **self._said("Nothing was changed.")}
+        action = self._curation.correct(owner, turn, text)
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action)}
+
+    def bulk(self, owner: str, event: LibraryRequest) -> Feeds:
+        """One thing on all that the filters mean."""
+        filters, what = event.filters(), event.text("what", 20)
+        if what == "state":
+            action = self._curation.set_states(owner, filters, event.state())
+        elif what == "tag":
+            action = self._curation.add_tag(owner, filters, event.text("tag"))
+        elif what == "untag":
+            action = self._curation.remove_tag(owner, filters, event.text("tag"))
+        else:
+            raise InvalidText(wording.FORGED)
+        return self._done(action, many=True)
+
+    def keep(self, owner: str, event: LibraryRequest) -> Feeds:
+        return self._done(self._curation.keep_one(owner, event.answers(), event.turn()), many=True)
+
+    def undo(self, owner: str, event: LibraryRequest) -> Feeds:
+        action = self._curation.undo(owner, event.turn("action"))
+        number = action.num_answers
+        words = f"Taken back on {number:,} {'answer' if number == 1 else 'answers'}."
+        if not number:
+            words = "Nothing was taken back: something else was decided since."
+        said = self._said(words, changed=True)
+        if event.id("shown") is not None and (shown := self._shown(owner, event)) is not None:
+            return {**said, **shown}
+        return said
+
+    # -- exports ---------------------------------------------------------------------------------------------------
+
+    def outlook(self, owner: str, event: LibraryRequest) -> Feeds:
+        """What an export would hold, and its first rows."""
+        return {"outlook": {"key": event.text("key", 64), **self._exports.outlook(event.order())}}
+
+    def check(self, owner: str, event: LibraryRequest) -> Feeds:
+        """One row of it as a trainer will see it."""
+        number = event.turn("number")
+        return {"check": {"number": number, "html": self._exports.check(event.order(), number)}}
+
+    def export(self, owner: str, event: LibraryRequest) -> Feeds:
+        self._exports.start(event.order())
+        return self.jobs(owner, event)
+
+    def jobs(self, owner: str, event: LibraryRequest) -> Feeds:
+        """How the export or import goes that is being made, and what was exported before."""
+        return {"jobs": self._exports.told()}
+
+    def halt(self, owner: str, event: LibraryRequest) -> Feeds:
+        self._exports.stop()
+        return self.jobs(owner, event)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    def _shown(self, owner: str, event: LibraryRequest) -> Feeds | None:
+        """The answer that stands open, as it is now."""
+        try:
+            return self._item(owner, self._curation.item(int(event.text("shown", 20))))
+        except (NotFound, ValueError):
+            return None
+
+    def _item(self, owner: str, item: Item) -> Feeds:
+        actions = self._curation.trail(turn_id=item.id, limit=ACTIONS_OF_AN_ANSWER)
+        return {"item": {"answer": item.id, "line": line_html(item), "html": item_html(item, actions, owner)}}
+
+    def _done(self, action: Action, *, many: bool = False) -> Feeds:
+        words = deed(action)
+        return self._said(
+            f"{words[0].upper()}{words[1:]}.", undo=action.id if action.num_answers else None, changed=many
+        )
+
+    def _said(
+        self, words: str, *, undo: int | None = None, changed: bool = False, failed: bool = False
+    ) -> Feeds:
+        """`changed`: the list should be asked for anew."""
+        return {"said": {"words": words, "undo": undo, "changed": changed, "failed": failed}}
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {"at": place.answered_at.isoformat(), "id": place.turn_id}
