@@ -22,7 +22,8 @@ run: $(VENV)/.installed ## start the page and print its address (ARGS="--port 78
 test: $(VENV)/.installed-tests ## run every test but the nightly ones (ARGS="tests/model -x")
 	$(PY) -m pytest $(ARGS)
 
-nightly: $(VENV)/.installed-tests ## run the tests that take longer too
+nightly: $(VENV)/.installed-tests ## run the tests that take longer too, with the peers that can be built
+	-$(PY) -m scripts.install_peers
 	$(PY) -m pytest -m "nightly or not nightly" --timeout 7200 $(ARGS)
 
 # mypy sees app.py and the package app/ under one name, so app.py has a run of its own.

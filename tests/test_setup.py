@@ -32,7 +32,7 @@ def pins(name: str) -> dict[str, str]:
         if line and not line.startswith("-r "):
             match = PIN.fullmatch(line)
             assert match, f"{name}: {line!r} is not an exact pin"
-            found[canonical(match[1])] = match[2]
+            found[canonical(match[1].partition("[")[0])] = match[2]  # extras are not part of a name
     return found
 
 

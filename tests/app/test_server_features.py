@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel
 
 from app.server_features import described_features, refused_field, told_features
 from app.worker_errors import refusal
 from app.worker_values import ServerFeatures
 
 
-class Body(BaseModel):
+@dataclass
+class Body:
     """A chat-completions body as vLLM and llama-cpp-python declare theirs."""
 
     messages: list[dict[str, Any]]
@@ -22,7 +23,8 @@ class Body(BaseModel):
     stop: list[str] | None = None
 
 
-class Plain(BaseModel):
+@dataclass
+class Plain:
     messages: list[dict[str, Any]]
 
 

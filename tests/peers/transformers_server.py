@@ -19,11 +19,10 @@ needs_the_model = pytest.mark.skipif(
 )
 
 
-@contextmanager
-def transformers_server(folder: Path) -> Iterator[str]:
-    """Its address, with the model pinned."""
+def converted(folder: Path) -> Path:
+    """The shipped model in the layout of llava-hf, below `folder`."""
     model = folder / "demo-hf"
-    convert = [
+    command = [
         sys.executable,
         "-m",
         "scripts.convert_checkpoint",
@@ -33,7 +32,14 @@ def transformers_server(folder: Path) -> Iterator[str]:
         "--model",
         str(DEMO),
     ]
-    subprocess.run(convert, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    return model
+
+
+@contextmanager
+def transformers_server(folder: Path) -> Iterator[str]:
+    """Its address, with the model pinned."""
+    model = converted(folder)
     program = str(Path(sys.executable).with_name("transformers"))
 
     def command(port: int) -> list[str]:
