@@ -86,7 +86,7 @@ def sentence(error: Exception, *, alone: bool = False) -> str:
     if isinstance(error, WorkerLoadFailed):
         return f"The model could not be loaded: {_ended(error)} Fix this and restart the program."
     if isinstance(error, WorkerOutOfMemory):
-        return "The model ran out of memory on this question. Use fewer or smaller pictures, or start a new chat."
+        return f"The model ran out of memory{_of_how_much(error)}. Use fewer or smaller pictures, or start a new chat."
     if isinstance(error, WorkerBusy):
         after = f" in {error.retry_after_seconds:.0f} s" if error.retry_after_seconds else " in a moment"
         return f"Too many questions are waiting for the model. Press Retry{after}."
@@ -104,6 +104,14 @@ def sentence(error: Exception, *, alone: bool = False) -> str:
         f"The program met an error that it does not know ({type(error).__name__}). What you wrote is kept: "
         "try it again; if it happens once more, the program's log says where."
     )
+
+
+def _of_how_much(error: WorkerOutOfMemory) -> str:
+    """At how many tokens and pictures, where the worker says so."""
+    tokens, pictures = error.details.get("num_tokens"), error.details.get("num_pictures")
+    if not isinstance(tokens, int) or not isinstance(pictures, int):
+        return " on this question"
+    return f" at {tokens:,} tokens and {pictures} {'picture' if pictures == 1 else 'pictures'}"
 
 
 def _too_long(error: ContextTooLong, alone: bool) -> str:

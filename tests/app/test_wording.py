@@ -81,3 +81,9 @@ def test_the_state_of_the_worker_is_said_in_words(state: WorkerState, said: str)
 def test_a_reason_without_a_code_is_shown_as_it_is() -> None:
     assert wording.split_reason("It broke: badly") == ("", "It broke: badly")
     assert wording.split_reason("died: It broke: badly") == ("died", "It broke: badly")
+
+
+def test_out_of_memory_is_told_with_the_numbers_where_there_are_some() -> None:
+    told = WorkerOutOfMemory(507, "out_of_memory", "No.", {"num_tokens": 1700, "num_pictures": 1})
+    assert "memory at 1,700 tokens and 1 picture." in wording.sentence(told)
+    assert "memory on this question." in wording.sentence(WorkerOutOfMemory(507, "out_of_memory", "No."))
