@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(machine.describe(), flush=True)
     for model in choice.model:
         _print_table(model, choice.rows, choice.rounds)
-    if torch.cuda.is_available() and "gpu" in choice.rows:
+    if "gpu" in choice.rows and "random" in choice.model:
         _print_gpu_table(choice.rounds)
     return 0
 
@@ -95,9 +95,14 @@ def _print_table(model: str, names: Sequence[str], rounds: int) -> None:
 
 
 def _print_gpu_table(rounds: int) -> None:
+    print(f"\n### A random LLaVA of 7B on the GPU, {rounds} rounds\n\n{head(with_bars=True)}", flush=True)
+    if not torch.cuda.is_available():
+        for name in ("bf16", "4bit"):
+            for row in bandwidth.rows_left_out(name, FULL, "there is no CUDA device here"):
+                print(line(row, with_bars=True), flush=True)
+        return
     with tempfile.TemporaryDirectory(prefix="bench-") as parent:
         folder = write_random_model(Path(parent) / "7b", SEVEN_B, device="cuda", dtype=torch.bfloat16)
-        print(f"\n### A random LLaVA of 7B on the GPU, {rounds} rounds\n\n{head(with_bars=True)}", flush=True)
         for quantize in ("none", "4bit"):
             for row in bandwidth.rows(folder, FULL, rounds, device="cuda", quantize=quantize):
                 print(line(row, with_bars=True), flush=True)

@@ -44,10 +44,10 @@ def rows(
     shares = [rate * (weights + cache) / copy for rate, copy in zip(one, copies, strict=True)]
     spread = f"{min(shares):.2f}–{max(shares):.2f}"
     note = f"{weights / 1e9:.3g} GB of weights and {cache / 1e6:.3g} MB of cache a token"
+    share, streams = _names(name, plan)
     return [
         Row(
-            f"{name}: share of the memory bandwidth, one stream",
-            "a measured copy",
+            *share,
             f"{median(one):.3g} tokens/s",
             f"{median(copies) / 1e9:.0f} GB/s",
             median(shares),
@@ -55,8 +55,19 @@ def rows(
             Bar(0.6, 0.6),
             note,
         ),
-        Row.paired(f"{name}: {plan.num_streams} streams", "one stream", "tokens/s", many, one, Bar(5.0, 5.0)),
+        Row.paired(*streams, "tokens/s", many, one, Bar(5.0, 5.0)),
     ]
+
+
+def rows_left_out(name: str, plan: Plan, why: str) -> list[Row]:
+    """The same rows where they cannot be measured. `name` is bf16 or 4bit."""
+    return [Row.left_out(*names, why) for names in _names(name, plan)]
+
+
+def _names(name: str, plan: Plan) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What, and against what."""
+    share = (f"{name}: share of the memory bandwidth, one stream", "a measured copy")
+    return share, (f"{name}: decode, {plan.num_streams} streams", "one stream")
 
 
 def read_bytes(loaded: LoadedModel) -> int:

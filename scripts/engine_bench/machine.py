@@ -27,9 +27,7 @@ def describe(device: str = "cpu") -> str:
             f"- {gpu.name}, {gpu.total_memory / 1e9:.0f} GB, CUDA {torch.version.cuda}; measured on {device}"
         )
     else:
-        lines.append(
-            "- no CUDA device, so its rows (7B in bf16 and 4-bit, share of the bandwidth) were not run"
-        )
+        lines.append("- no CUDA device")
     return "\n".join(lines)
 
 
