@@ -88,7 +88,15 @@ def _start_worker(settings: Settings) -> WorkerProcess | None:
     if settings.worker_url is not None:
         return None
     options = WorkerOptions(
-        model=settings.model, template=settings.template, dtype=settings.dtype, device=settings.device
+        model=settings.model,
+        template=settings.template,
+        dtype=settings.dtype,
+        device=settings.device,
+        model_base=settings.model_base,
+        adapter=settings.adapter,
+        vision_tower=settings.vision_tower,
+        quantize=settings.quantize,
+        device_map=settings.device_map,
     )
     worker = WorkerProcess(options, settings.data_folder / "worker.log")
     worker.start()

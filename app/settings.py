@@ -18,6 +18,7 @@ PREFIX = "LLAVA_LOOP_"
 SQLITE = "sqlite:///"
 ROOT = Path(__file__).resolve().parent.parent
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTIZE, DEVICE_MAPS = ("none", "8bit", "4bit"), ("none", "auto")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Settings:
     template: str | None = None
     dtype: str | None = None
     device: str | None = None
+    model_base: str | None = None
+    adapter: str | None = None
+    vision_tower: str | None = None
+    quantize: str | None = None
+    device_map: str | None = None
     database_url: str = "sqlite:///var/chats.db"
     worker_url: str | None = None
     worker_token: str | None = field(default=None, repr=False)
@@ -132,26 +138,36 @@ def _checked(chosen: argparse.Namespace) -> Settings:
         share=chosen.share,
         logins=logins,
         admins=admins,
-        model=_from_here(chosen.model, Settings.model),
+        model=_from_here(chosen.model, Settings.model) or Settings.model,
         template=chosen.template,
         dtype=chosen.dtype,
         device=chosen.device,
+        model_base=_from_here(chosen.model_base, None),
+        adapter=_from_here(chosen.adapter, None),
+        vision_tower=_from_here(chosen.vision_tower, None),
+        quantize=chosen.quantize,
+        device_map=chosen.device_map,
         database_url=_database_from_here(chosen.database_url),
         worker_url=chosen.worker_url,
         worker_token=chosen.worker_token,
     )
 
 
-def _from_here(model: str, usual: str) -> str:
+def _from_here(model: str | None, usual: str | None) -> str | None:
     """A folder that stands where the person stands becomes absolute, since the program goes to its own root; what is
     not there is looked for below that root, as the usual one is."""
-    return str(Path(model).absolute()) if model != usual and Path(model).exists() else model
+    return str(Path(model).absolute()) if model and model != usual and Path(model).exists() else model
 
 
 def _database_from_here(url: str) -> str:
     """A relative SQLite path is meant from where the person stands; the usual one lies below the program's root."""
     path = url.removeprefix(SQLITE)
-    if not url.startswith(SQLITE) or url == Settings.database_url or path.startswith((":memory:", "file:")) or not path:
+    if (
+        not url.startswith(SQLITE)
+        or url == Settings.database_url
+        or path.startswith((":memory:", "file:"))
+        or not path
+    ):
         return url
     return SQLITE + str(Path(path).absolute())
 
@@ -189,10 +205,22 @@ def _parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar=login,
     )
     add("--admin", [], "like --auth, for who may also administer", action="append", metavar=login)
-    add("--model", usual.model, "checkpoint folder for the local worker", metavar="FOLDER")
+    add(
+        "--model",
+        usual.model,
+        "checkpoint for the local worker: a folder, or a name on the Hub",
+        metavar="MODEL",
+    )
+    add("--model-base", None, "what completes a delta, an adapter or a projector", metavar="MODEL")
+    add("--adapter", None, "adapter that is merged into the model", metavar="MODEL")
+    add(
+        "--vision-tower", None, "picture tower, instead of the one that the checkpoint names", metavar="MODEL"
+    )
     add("--template", None, "prompt template, instead of the checkpoint's own", metavar="NAME")
     add("--dtype", None, "number format of the weights", choices=DTYPES)
+    add("--quantize", None, "weights in 8 or 4 bits", choices=QUANTIZE)
     add("--device", None, "cpu, cuda, cuda:1, mps", metavar="DEVICE")
+    add("--device-map", None, "auto shares the model out over several GPUs", choices=DEVICE_MAPS)
     add("--database-url", usual.database_url, "where conversations are kept", metavar="URL")
     add("--worker-url", None, "a worker that runs elsewhere, instead of a local one", metavar="URL")
     add("--worker-token", None, "the secret that this worker asks for", metavar="TOKEN")

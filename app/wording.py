@@ -136,7 +136,7 @@ def worker_state(state: WorkerState) -> str:
     if state.phase == "starting":
         return "The model is starting"
     if state.phase == "loading":
-        return f"The model is loading, {state.fraction:.0%}"
+        return state.reason or f"The model is loading, {state.fraction:.0%}"
     if state.phase == "ready":
         return "Ready"
     if state.phase == "restarting":

@@ -26,6 +26,11 @@ class WorkerOptions:
     template: str | None = None
     dtype: str | None = None
     device: str | None = None
+    model_base: str | None = None
+    adapter: str | None = None
+    vision_tower: str | None = None
+    quantize: str | None = None
+    device_map: str | None = None
     cache_gb: float | None = None
     adapter_root: str | None = None
 
@@ -51,6 +56,11 @@ def worker_command(options: WorkerOptions, port: int) -> list[str]:
         "--template": options.template,
         "--dtype": options.dtype,
         "--device": options.device,
+        "--model-base": options.model_base,
+        "--adapter": options.adapter,
+        "--vision-tower": options.vision_tower,
+        "--quantize": options.quantize,
+        "--device-map": options.device_map,
         "--cache-gb": options.cache_gb,
         "--adapter-root": options.adapter_root,
     }

@@ -103,7 +103,7 @@ class StatusWatch:
                     f"The model failed: {health.reason or 'no reason was given'}", health=health
                 )
             if health.state == "loading":
-                words = f"The model is loading, {health.fraction:.0%}"
+                words = health.reason or f"The model is loading, {health.fraction:.0%}"
                 return WorkerStatus(words, waits=True, fraction=health.fraction, health=health)
             return WorkerStatus("Ready", True, False, 1.0, health, health.models)
         except WorkerError as error:

@@ -30,7 +30,9 @@ IMPORT_SHARE = 0.3
 class ModelChoice:
     """What to load and how. `template` None means the one that the checkpoint names; `threads` 0 the machine's own.
 
-    `cache_gb` is what the keys and values may take together, in 10^9 bytes (None: chosen from the memory there is);
+    `model_base`, `adapter` and `vision_tower` complete it; all of these may be folders or names on the Hub. `quantize`
+    is none, 8bit or 4bit; `device_map` auto shares it out over several GPUs. `cache_gb` is what the keys and values may
+    take together, in 10^9 bytes (None: chosen from the memory there is).
     `adapters` are names and folders of adapters that are served from the start.
     """
 
@@ -41,6 +43,11 @@ class ModelChoice:
     threads: int = 0
     cache_gb: float | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    model_base: str | None = None
+    adapter: str | None = None
+    vision_tower: str | None = None
+    quantize: str = "none"
+    device_map: str = "none"
 
 
 def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.Thread:
@@ -52,8 +59,12 @@ def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.T
 
 def _load(choice: ModelChoice, readiness: Readiness) -> None:
     started = time.monotonic()
-    if not Path(choice.model).is_dir():  # told at once: importing what would find it out takes long
-        readiness.failed(f"There is no folder {choice.model}; give the path of a checkpoint folder.")
+    if not Path(choice.model).is_dir() and not _may_be_on_the_hub(choice.model):
+        # told at once: importing what would find it out takes long
+        readiness.failed(
+            f"There is no folder {choice.model}; give the path of a checkpoint folder, or a name on the Hub such as "
+            "llava-hf/llava-1.5-7b-hf."
+        )
         return
     try:
         readiness.progress(0.02)
@@ -62,13 +73,19 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
         readiness.progress(IMPORT_SHARE)
         _set_threads(choice.threads)
         loaded = checkpoint.load(
-            Path(choice.model),
+            choice.model,
+            model_base=choice.model_base,
+            adapter=choice.adapter,
+            vision_tower=choice.vision_tower,
             dtype=choice.dtype,
+            quantize=choice.quantize,
             device=choice.device,
+            device_map=choice.device_map,
             template=choice.template,
             on_progress=lambda fraction: readiness.progress(
                 IMPORT_SHARE + (LOADED_SHARE - IMPORT_SHARE) * fraction
             ),
+            hub=checkpoint.Hub(on_download=lambda told: readiness.progress(IMPORT_SHARE, told.words)),
         )
         readiness.ready(_warm(loaded, choice, readiness))
     except MemoryError:
@@ -80,6 +97,11 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
         readiness.failed(f"{error}" or type(error).__name__)
     else:
         _log.info("%s is ready after %.1f s", loaded.name, time.monotonic() - started)
+
+
+def _may_be_on_the_hub(name: str) -> bool:
+    """`org/name`, perhaps with a revision: which the Hub is asked for is found out there."""
+    return not Path(name).is_absolute() and name.partition("@")[0].count("/") == 1
 
 
 def _set_threads(threads: int) -> None:

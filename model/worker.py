@@ -67,7 +67,12 @@ def read_settings(
         help_text = f"{text} ({variable}{shown})"
         parser.add_argument(flag, type=kind, default=values.get(variable) or default, help=help_text)
 
-    add("--model", "LLAVA_LOOP_MODEL", "model/demo", str, "folder of the checkpoint")
+    add("--model", "LLAVA_LOOP_MODEL", "model/demo", str, "folder of the checkpoint, or its name on the Hub")
+    add("--model-base", "LLAVA_LOOP_MODEL_BASE", "", str, "what completes a delta, an adapter or a projector")
+    add("--adapter", "LLAVA_LOOP_ADAPTER", "", str, "adapter that is merged into the model")
+    add("--vision-tower", "LLAVA_LOOP_VISION_TOWER", "", str, "picture tower instead of the checkpoint's own")
+    add("--quantize", "LLAVA_LOOP_QUANTIZE", "none", str, "none, 8bit or 4bit")
+    add("--device-map", "LLAVA_LOOP_DEVICE_MAP", "none", str, "auto shares the model out over several GPUs")
     add("--template", "LLAVA_LOOP_TEMPLATE", "", str, "template instead of the checkpoint's own")
     add("--dtype", "LLAVA_LOOP_DTYPE", "auto", str, "auto, float32, bfloat16 or float16")
     add("--device", "LLAVA_LOOP_DEVICE", "auto", str, "auto, cpu, cuda or mps")
@@ -114,6 +119,11 @@ def read_settings(
         flags.device,
         flags.threads,
         cache_gb=flags.cache_gb or None,
+        model_base=flags.model_base or None,
+        adapter=flags.adapter or None,
+        vision_tower=flags.vision_tower or None,
+        quantize=flags.quantize,
+        device_map=flags.device_map,
     )
     root = None if flags.adapter_root == "none" else Path(flags.adapter_root)
     return WorkerSettings(
@@ -215,7 +225,8 @@ def run(settings: WorkerSettings) -> int:
     except (PortInUse, socket.gaierror) as error:
         _log.error("%s", error)
         return 2
-    name = Path(settings.choice.model).resolve().name
+    model = Path(settings.choice.model)
+    name = model.resolve().name if model.is_dir() else settings.choice.model
     readiness = Readiness(name)
     shelf = None if settings.adapter_root is None else AdapterShelf(settings.adapter_root, name)
     choice = settings.choice if shelf is None else replace(settings.choice, adapters=shelf.remembered())

@@ -18,6 +18,7 @@ from ..device import choose_device, choose_dtype
 from ..prompt import MissingToken, render
 from .assembly import empty_model, fill
 from .config import own_keys, transformers_config
+from .heap import large_blocks_apart
 from .hub import Hub
 from .loaded_model import LoadedModel
 from .lora import apply_adapter
@@ -87,15 +88,16 @@ def load(
         check_memory(folder, num_bytes(model, torch_dtype, bits), torch_device, torch_dtype)
         placement = on_one(torch_device)
     report(LOOKED_AT)
-    fill(
-        model,
-        found.plan,
-        folder=folder,
-        dtype=torch_dtype,
-        quantize=bits,
-        placement=placement,
-        report=lambda fraction: report(LOOKED_AT + (1 - LOOKED_AT) * fraction),
-    )
+    with large_blocks_apart():
+        fill(
+            model,
+            found.plan,
+            folder=folder,
+            dtype=torch_dtype,
+            quantize=bits,
+            placement=placement,
+            report=lambda fraction: report(LOOKED_AT + (1 - LOOKED_AT) * fraction),
+        )
     report(1.0)
     longest = int(config.text_config.max_position_embeddings)
     return LoadedModel(

@@ -21,6 +21,9 @@ from ..checkpoint_errors import DeviceError
 Quantize = Literal["none", "8bit", "4bit"]
 QUANTIZE: tuple[str, ...] = get_args(Quantize)
 UNQUANTISED = ["model.multi_modal_projector", "lm_head"]
+BLOCK = 64
+"""How many weights share a scale in 4 bits. A layer whose rows are no multiple of it stays as it is: bitsandbytes' code
+for CPUs cannot compute with it. No released model has such a layer."""
 BYTES_PER_WEIGHT = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
 """4bit: two weights a byte, one byte of scale a block of 64, and four of its own scale for 256 of those."""
 
@@ -44,7 +47,12 @@ def make_room(model: nn.Module, quantize: Quantize, dtype: torch.dtype) -> None:
     from transformers.integrations import replace_with_bnb_linear
 
     config = _config(quantize, dtype)
-    replace_with_bnb_linear(model, modules_to_not_convert=UNQUANTISED, quantization_config=config)
+    odd = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.in_features % BLOCK
+    ]
+    replace_with_bnb_linear(model, modules_to_not_convert=[*UNQUANTISED, *odd], quantization_config=config)
     # What peft and `save_pretrained` look at to know that these weights are quantised.
     model.config.quantization_config = config
     model.is_quantized = True

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..checkpoint_errors import NoRoom
 from ..llava import Llava
-from .quantisation import BYTES_PER_WEIGHT, UNQUANTISED, Quantize
+from .quantisation import BLOCK, BYTES_PER_WEIGHT, UNQUANTISED, Quantize
 
 _LIMIT_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -29,6 +29,7 @@ def num_bytes(model: Llava, dtype: torch.dtype, quantize: Quantize) -> int:
                 quantize != "none"
                 and isinstance(module, nn.Linear)
                 and name == "weight"
+                and module.in_features % BLOCK == 0
                 and not path.startswith(tuple(UNQUANTISED))
             )
             total += parameter.numel() * (BYTES_PER_WEIGHT[quantize] if fewer_bits else dtype.itemsize)

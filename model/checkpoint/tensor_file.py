@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
 
-AGAIN_AFTER_BYTES = 256 * 2**20
+AGAIN_AFTER_BYTES = 64 * 2**20
 """A mapped file is opened anew after so much was read from it, so that what was read does not stay in memory."""
 
 _WANTED = re.compile(r"(?:GLOBAL|Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")

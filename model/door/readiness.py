@@ -79,12 +79,12 @@ class Readiness:
         """`listener` hears the reason, in whatever thread, when a model that was loaded stops working for good."""
         self._on_broken = listener
 
-    def progress(self, fraction: float) -> None:
-        """Loading goes on: 0 to 1, never backwards."""
+    def progress(self, fraction: float, words: str | None = None) -> None:
+        """Loading goes on: 0 to 1, never backwards. `words` say more, such as the bytes of a download."""
         with self._lock:
             if self._now.state == "loading":
                 fraction = max(self._now.fraction, min(1.0, fraction))
-                self._now = _Snapshot("loading", fraction, None, None)
+                self._now = _Snapshot("loading", fraction, words, None)
 
     def ready(self, served: Served) -> None:
         with self._lock:

@@ -208,11 +208,12 @@ def test_a_merged_adapter_is_quantised_after_it_is_merged(tmp_path: Path) -> Non
     """Four bits of the sum, not the sum of four bits: the adapter's own numbers are never rounded alone."""
     model, tokenizer = tiny_llava()
     checkpoint.save(tmp_path / "base", model, tokenizer)
-    merged = adapter_of(model, tmp_path / "adapter")
+    merged = adapter_of(model, tmp_path / "adapter", target_modules=r".*language_model.*down_proj")
     checkpoint.save(tmp_path / "merged", merged, tokenizer)
     found = checkpoint.load(
         tmp_path / "base", adapter=tmp_path / "adapter", quantize="4bit", device="cpu"
     ).model
     whole = checkpoint.load(tmp_path / "merged", quantize="4bit", device="cpu").model
-    name = "model.language_model.layers.0.mlp.up_proj.weight"
+    name = "model.language_model.layers.0.mlp.down_proj.weight"
+    assert found.get_parameter(name).dtype == torch.uint8
     assert torch.equal(found.get_parameter(name).data, whole.get_parameter(name).data)
