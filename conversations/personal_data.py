@@ -32,7 +32,11 @@ _MAY_HOLD = re.compile(r"@|\d(?:[ ().:/-]{0,3}\d){3}|::|(?:[0-9A-Fa-f]{1,4}:){3}
 _EMAIL = re.compile(
     r"(?<![\w.%+-])[\w.%+-]{1,64}@[^\W_](?:[\w-]{0,62}[^\W_])?(?:\.[^\W_](?:[\w-]{0,62}[^\W_])?){1,8}"
 )
-_CARD = re.compile(r"(?<![\d.])(?<!\d[ -])\d(?:[ -]?\d){12,18}(?![ -]?\d)(?!\.\d)")
+_DIGITS = re.compile(r"(?<![\d.,])\d+(?![.,]?\d)")
+_CARD_DIGITS = range(13, 20)
+_CARD_GROUP = range(3, 7)
+"""Cards are written in one piece or in groups like 4-4-4-4 or 4-6-5."""
+
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:\.\d{1,3}){0,3}(?![\w:])")
 _PHONE = re.compile(
@@ -81,9 +85,7 @@ def _candidates(text: str) -> Iterator[Found]:
     """What is surest comes first and wins over what overlaps it."""
     for match in _EMAIL.finditer(text):
         yield Found("email", *match.span())
-    for match in _CARD.finditer(text):
-        if _is_card(match[0]):
-            yield Found("card", *match.span())
+    yield from _cards(text)
     for match in _IPV4.finditer(text):
         if _is_address(match[0]):
             yield Found("ip", *match.span())
@@ -95,9 +97,33 @@ def _candidates(text: str) -> Iterator[Found]:
             yield Found("phone", *match.span())
 
 
+def _cards(text: str) -> Iterator[Found]:
+    """Groups of digits side by side that together are a card's number, whatever other numbers stand beside them."""
+    groups = [match.span() for match in _DIGITS.finditer(text)]
+    at = 0
+    while at < len(groups):
+        start, end = groups[at]
+        last, num_digits = at, end - start
+        found = None
+        while num_digits <= _CARD_DIGITS[-1]:
+            if num_digits in _CARD_DIGITS and _is_card(text[start:end]):
+                found = Found("card", start, end)
+                break
+            side_by_side = last + 1 < len(groups) and text[end : groups[last + 1][0]] in (" ", "-")
+            if not side_by_side or groups[last][1] - groups[last][0] not in _CARD_GROUP:
+                break
+            last += 1
+            if groups[last][1] - groups[last][0] not in _CARD_GROUP:
+                break
+            num_digits, end = num_digits + groups[last][1] - groups[last][0], groups[last][1]
+        if found is not None:
+            yield found
+        at = last + 1 if found is not None else at + 1
+
+
 def _is_card(text: str) -> bool:
     """Issuers begin with 2 to 6 (ISO/IEC 7812), and the last digit is a check digit after Luhn."""
-    digits = [int(character) for character in text if character not in " -"]
+    digits = [int(character) for character in text if character.isdecimal()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return 2 <= digits[0] <= 6 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from conversations import backup
 from conversations.backup import restore
 from conversations.errors import BackupRefused, UnwritableFolder
 from conversations.filters import Filters
@@ -86,6 +87,26 @@ def test_a_backup_made_while_others_write_is_consistent(
     stored = [path for path in (tmp_path / "backup" / "pictures").rglob("*") if path.is_file()]
     assert len(stored) == summary.num_pictures
     again.close()
+
+
+def test_pictures_of_what_is_deleted_meanwhile_do_not_stay(
+    store: ConversationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (store.images.add(png(colour)) for colour in ("red", "blue"))
+    gone = store.add_question("ann", store.create("ann").id, "Mine?", [first])
+    take = backup._Copies.take
+
+    def take_and_go_on(self: backup._Copies, sha256s: list[str]) -> None:
+        take(self, sha256s)
+        if sha256s == [first.sha256]:  # copied without the lock: others write on
+            store.delete("ann", gone.conversation_id)
+            store.add_question("ann", store.create("ann").id, "And mine?", [second])
+
+    monkeypatch.setattr(backup._Copies, "take", take_and_go_on)
+    summary = store.backup.make(tmp_path / "backup")
+    stored = [path.stem for path in (tmp_path / "backup" / "pictures").rglob("*") if path.is_file()]
+    assert stored == [second.sha256]
+    assert (summary.num_conversations, summary.num_pictures, summary.missing_pictures) == (1, 1, ())
 
 
 def test_pictures_whose_files_are_gone_are_named(store: ConversationStore, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def found(text: str) -> list[tuple[str, str]]:
         ("4111 1111 1111 1111", "card", "4111 1111 1111 1111"),
         ("card 5500-0000-0000-0004!", "card", "5500-0000-0000-0004"),
         ("378282246310005", "card", "378282246310005"),
+        ("3782 822463 10005", "card", "3782 822463 10005"),
+        ("5 4111 1111 1111 1111 100", "card", "4111 1111 1111 1111"),
         ("from 192.168.0.17:8080", "ip", "192.168.0.17"),
         ("2001:db8::ff00:42:8329", "ip", "2001:db8::ff00:42:8329"),
         ("at ::1", "ip", "::1"),
@@ -67,11 +69,17 @@ def test_several_in_one_text_are_found_in_order() -> None:
     assert masked(text) == "[email] or [ip] or [phone]"
 
 
+def test_what_only_another_piece_hid_is_masked_too() -> None:
+    """The phone number's pattern reaches into the card's, which wins."""
+    assert masked("030 1234567 4111111111111111") == "[phone] [card]"
+
+
 pieces = st.sampled_from(
     [
         "a@b.example",
         "4111111111111111",
         "+49 30 1234567",
+        "030 1234567",
         "10.0.0.1",
         "::1",
         "@",

@@ -62,7 +62,7 @@ def test_an_export_sees_one_state_of_the_log(
     first = next(reading)
     other = open_store(tmp_path)
     answered(other, asked(other, "written meanwhile"))
-    for conversation_id in [summary.id for summary in other.recent("ann", "q")]:
+    for conversation_id in [summary.id for summary in other.recent("ann")]:
         other.delete("ann", conversation_id)
     seen = [first, *reading]
     assert [conversation.turns[0].text for conversation in seen] == ["q0", "q1", "q2"]
