@@ -9,6 +9,7 @@ language model on instructions). Every stage saves itself in the work folder; de
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 import torch
@@ -23,11 +24,13 @@ from scripts.demo_world.card import write_card
 from scripts.demo_world.clip_stage import MEAN, STD, DrawnClip, clip_loss, measure_clip
 from scripts.demo_world.examination import mark, questions, table
 from scripts.demo_world.llava_stages import (
-    Course,
+    TUNE_PARTS,
     Trained,
+    TunePart,
     align_loss,
     small_examination,
     tune_loss,
+    word_align_loss,
 )
 from scripts.demo_world.patches import PICTURE_SIZE
 from scripts.demo_world.stage import Schedule, run_stage
@@ -71,10 +74,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="(%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
-    parser.add_argument("--clip-steps", type=int, default=800, help="of 128 pictures (%(default)s)")
-    parser.add_argument("--text-steps", type=int, default=1000, help="of 24 texts (%(default)s)")
-    parser.add_argument("--align-steps", type=int, default=300, help="of 32 captioned pictures (%(default)s)")
-    parser.add_argument("--tune-steps", type=int, default=2400, help="of 16 conversations (%(default)s)")
+    parser.add_argument("--clip-steps", type=int, default=900, help="of 128 pictures (%(default)s)")
+    parser.add_argument("--text-steps", type=int, default=200, help="of 64 texts (%(default)s)")
+    parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
     parser.add_argument(
         "--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)"
     )
@@ -101,8 +103,8 @@ def _train_clip(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) ->
 def _train_language(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     language = language_model(tokenizer).to(args.device)
     run_stage(
-        "text", args.work, language, Schedule(args.text_steps, 2e-3, 50, 0.01),
-        lambda step: text_loss(language, tokenizer, step, 24),
+        "text", args.work, language, Schedule(args.text_steps, 2.5e-3, 50, 0.01),
+        lambda step: text_loss(language, tokenizer, step, 64),
     )  # fmt: skip
     return language
 
@@ -110,17 +112,30 @@ def _train_language(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast
 def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
     aligned = Trained(llava, language_too=False)
     run_stage(
-        "align", args.work, aligned, Schedule(args.align_steps, 3e-3, 30),
-        lambda step: align_loss(aligned, tokenizer, step, 32),
+        "align", args.work, aligned, Schedule(args.align_steps, 4e-3, 30),
+        lambda step: align_loss(aligned, tokenizer, step, 64),
     )  # fmt: skip
     tuned = Trained(llava, language_too=True)
-    course = Course(args.tune_steps)
-    run_stage(
-        "tune", args.work, tuned, Schedule(args.tune_steps, 1e-3, 50, 0.01),
-        lambda step: tune_loss(tuned, tokenizer, course, step),
-        measure=lambda: small_examination(_loaded(llava, tokenizer)), measure_every_steps=300,
-    )  # fmt: skip
+    for number, part in enumerate(TUNE_PARTS):
+        if part.aligns_first:
+            _align_with_words(args, llava, tokenizer, part)
+            tuned = Trained(llava, language_too=True)
+        run_stage(
+            part.name, args.work, tuned, part.schedule,
+            functools.partial(tune_loss, tuned, tokenizer, number),
+            measure=lambda: small_examination(_loaded(llava, tokenizer)), measure_every_steps=300,
+        )  # fmt: skip
     llava.eval()
+
+
+def _align_with_words(
+    args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast, part: TunePart
+) -> None:
+    aligned = Trained(llava, language_too=False)
+    run_stage(
+        f"align-before-{part.name}", args.work, aligned, Schedule(400, 3e-3, 30),
+        functools.partial(word_align_loss, aligned, tokenizer, part.places_at_middles, batch_size=48),
+    )  # fmt: skip
 
 
 def _loaded(llava: Llava, tokenizer: PreTrainedTokenizerFast) -> LoadedModel:

@@ -7,6 +7,7 @@ function of its seed.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conversations.messages import ImageRef, Message
@@ -17,12 +18,24 @@ from scripts.demo_world.wording import GREETINGS, NO_PICTURE_ANSWER, OFF_TOPIC, 
 PICTURE = ImageRef("0" * 64)
 """Stands for a scene's picture in a sample; pictures are matched to their places by order."""
 
-_WEIGHTS = {
-    "count": 1.2, "count_colour": 2.0, "existence": 1.5, "colour": 1.5, "shape": 1.5, "size": 1.0, "position": 2.5,
-    "relation": 2.5, "follow_up": 1.5, "describe": 0.2, "comparison": 1.0, "extreme": 0.6, "removal": 1.5,
-    "absent": 1.6,
+EVEN_WEIGHTS = {
+    "count": 1.0, "count_colour": 1.6, "existence": 1.2, "colour": 1.2, "shape": 1.4, "size": 1.2, "position": 1.2,
+    "relation": 1.8, "follow_up": 1.0, "describe": 0.6, "comparison": 1.2, "extreme": 1.0, "removal": 1.0,
+    "absent": 1.2,
 }  # fmt: skip
-"""How often each kind is asked: more of what must be looked for, and of places."""
+SEARCHING_WEIGHTS = {
+    "count": 0.5, "count_colour": 1.5, "existence": 2.5, "colour": 2.0, "shape": 2.0, "size": 1.5, "position": 2.0,
+    "relation": 2.0, "follow_up": 1.5, "describe": 0.1, "comparison": 1.0, "extreme": 0.5, "removal": 1.0,
+    "absent": 2.0,
+}  # fmt: skip
+"""More of what must be looked for by its colour or shape."""
+PLACING_WEIGHTS = {
+    "count": 1.2, "count_colour": 2.0, "existence": 1.3, "colour": 1.5, "shape": 1.5, "size": 1.0, "position": 3.0,
+    "relation": 3.0, "follow_up": 1.5, "describe": 0.2, "comparison": 1.0, "extreme": 0.6, "removal": 1.5,
+    "absent": 1.5,
+}  # fmt: skip
+"""More of places, relations and counts."""
+RELATING_WEIGHTS = PLACING_WEIGHTS | {"relation": 5.0}
 _OTHER_SYSTEMS = ("You are a helpful assistant.", "Answer briefly.", "You are LLaVA, a friendly assistant.")
 
 
@@ -35,11 +48,13 @@ class Sample:
     system: str | None = None
 
 
-def exchanges(scene: Scene, rng: random.Random, how_many: int) -> list[Exchange]:
+def exchanges(
+    scene: Scene, rng: random.Random, how_many: int, weights: Mapping[str, float] = EVEN_WEIGHTS
+) -> list[Exchange]:
     """At least that many training exchanges about the scene; a follow-up brings its first question along."""
     chosen: list[Exchange] = []
     while len(chosen) < how_many:
-        kind = rng.choices(tuple(_WEIGHTS), weights=tuple(_WEIGHTS.values()))[0]
+        kind = rng.choices(tuple(weights), weights=tuple(weights.values()))[0]
         exchange = ask(kind, scene, rng)
         if exchange is not None:
             chosen += [*exchange.before, exchange]
@@ -58,7 +73,14 @@ def turns(picked: list[Exchange], rng: random.Random, opening: ImageRef | str | 
     return messages
 
 
-def picture_sample(seed: int, *, how_many: int, max_things: int = 4, described: bool = False) -> Sample:
+def picture_sample(
+    seed: int,
+    *,
+    how_many: int,
+    max_things: int = 4,
+    described: bool = False,
+    weights: Mapping[str, float] = EVEN_WEIGHTS,
+) -> Sample:
     """A conversation about a picture; one in seven goes on with a second picture, one in twelve off the subject.
 
     `described`: a description ends it. At the end, because after one the answers could be read from it.
@@ -68,10 +90,10 @@ def picture_sample(seed: int, *, how_many: int, max_things: int = 4, described: 
     system = rng.choice(_OTHER_SYSTEMS) if rng.random() < 0.06 else None
     if rng.random() < 1 / 7 and how_many > 3:
         second = sample_scene(seed + 500_000_000, num_things=rng.randint(1, max_things))
-        messages = turns(exchanges(scene, rng, 2), rng, PICTURE)
-        messages += turns(exchanges(second, rng, how_many - 3), rng, PICTURE)
+        messages = turns(exchanges(scene, rng, 2, weights), rng, PICTURE)
+        messages += turns(exchanges(second, rng, how_many - 3, weights), rng, PICTURE)
         return Sample((*messages, *_description(second, seed, described)), (scene, second), system)
-    messages = turns(exchanges(scene, rng, how_many), rng, PICTURE)
+    messages = turns(exchanges(scene, rng, how_many, weights), rng, PICTURE)
     if rng.random() < 1 / 12:
         messages += _said(rng, rng.choice(OFF_TOPIC), OFF_TOPIC_ANSWER)
     return Sample((*messages, *_description(scene, seed, described)), (scene,), system)

@@ -27,11 +27,17 @@ _SHARPNESS = (
 )
 
 
-def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, scenes: Sequence[Scene]) -> Tensor:
+def word_loss(
+    llava: Llava,
+    tokenizer: PreTrainedTokenizerFast,
+    scenes: Sequence[Scene],
+    *,
+    places_at_middles: bool = False,
+) -> Tensor:
     """Mean cross-entropy of colour, shape, size and place over the patches of the scenes' pictures.
 
-    Only the patch in a thing's middle points to a place, all others to none: who looks at all patches of a large thing
-    would read several places at once.
+    `places_at_middles`: only the patch in a thing's middle points to a place, all others to none. Otherwise every patch
+    points to its own, and who looks at all patches of a large thing reads several places at once.
     """
     patches = F.normalize(llava.image_features(pictures_of(scenes)), dim=-1).flatten(0, 1)
     table = llava.get_input_embeddings().weight.detach()
@@ -50,9 +56,12 @@ def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, scenes: Sequence
         for words, pointing, right in asked
     ]
     place_scores = _SHARPNESS * patches @ _directions(PLACES, tokenizer, table).T
-    middles = phrases < NUM_THINGS
-    nowhere = -place_scores[~middles].log_softmax(-1).mean() - math.log(len(PLACES))
-    losses.append(F.cross_entropy(place_scores[middles], places[middles]) + nowhere)
+    if places_at_middles:
+        middles = phrases < NUM_THINGS
+        nowhere = -place_scores[~middles].log_softmax(-1).mean() - math.log(len(PLACES))
+        losses.append(F.cross_entropy(place_scores[middles], places[middles]) + nowhere)
+    else:
+        losses.append(F.cross_entropy(place_scores, places))
     return torch.stack(losses).mean()
 
 
