@@ -72,7 +72,12 @@ def shared_out(
             f"The memory of all devices together ({', '.join(map(str, balanced))}) is too small for this model as "
             f"{dtype}; choose --quantize 4bit, a smaller --dtype or a smaller model."
         )
-    return Placement({name: torch.device(device) for name, device in found.items()})
+    return Placement(
+        {
+            name: torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+            for name, device in found.items()
+        }
+    )
 
 
 def _plain(device: torch.device) -> str | int:
