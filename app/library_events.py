@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -21,6 +22,7 @@ from app.worker_errors import WorkerError
 from conversations.actions import Action
 from conversations.errors import InvalidText, LogError, NotFound
 from conversations.review import Item, Place
+from conversations.search_words import highlights, searched
 from conversations.store import ConversationStore
 
 Feeds = dict[str, dict[str, Any]]
@@ -83,7 +85,16 @@ class LibraryEvents:
         }
 
     def item(self, owner: str, event: LibraryRequest) -> Feeds:
-        return self._item(owner, self._curation.item(event.turn()))
+        """One answer; `words` are those that were searched for."""
+        item, phrases = self._curation.item(event.turn()), searched(event.text("words"))
+        return self._item(
+            owner,
+            replace(
+                item,
+                question_hits=highlights(item.question, phrases),
+                answer_hits=highlights(item.answer, phrases),
+            ),
+        )
 
     def groups(self, owner: str, event: LibraryRequest) -> Feeds:
         """Near-duplicates among the answers that are meant."""

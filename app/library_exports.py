@@ -64,7 +64,8 @@ class LibraryExports:
         def work(report: Report) -> str:
             return self._made(order, folder, report)
 
-        self.job.start(f"The export {folder.name}", work)
+        stopped = "Stopped; nothing of it was kept."
+        self.job.start("export", f"The export {folder.name}", work, when_stopped=stopped)
 
     def stop(self) -> None:
         self.job.stop()

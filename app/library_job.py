@@ -19,7 +19,7 @@ class JobRunning(LogError):
     """One is running already."""
 
     def __init__(self, words: str) -> None:
-        super().__init__(f"{words} is still being made; wait until it has ended, or stop it.")
+        super().__init__(f"{words} is not finished; wait until it has ended, or stop it.")
 
 
 class Stopped(Exception):
@@ -31,6 +31,7 @@ class JobState:
     """`fraction` from 0 to 1, None where it is not known; `words` say what was done so far, or why it failed."""
 
     number: int = 0
+    kind: Literal["", "export", "import"] = ""
     name: str = ""
     phase: Literal["none", "running", "done", "failed", "stopped"] = "none"
     fraction: float | None = None
@@ -38,8 +39,8 @@ class JobState:
 
     def told(self) -> dict[str, Any]:
         return {
-            "number": self.number, "name": self.name, "phase": self.phase, "fraction": self.fraction,
-            "words": self.words,
+            "number": self.number, "kind": self.kind, "name": self.name, "phase": self.phase,
+            "fraction": self.fraction, "words": self.words,
         }  # fmt: skip
 
 
@@ -60,14 +61,24 @@ class Job:
     def state(self) -> JobState:
         return self._state
 
-    def start(self, name: str, work: Callable[[Report], str]) -> None:
-        """`work` gives what is said when it is done. Raises JobRunning."""
+    def start(
+        self,
+        kind: Literal["export", "import"],
+        name: str,
+        work: Callable[[Report], str],
+        *,
+        when_stopped: str,
+    ) -> None:
+        """`work` gives what is said when it is done, `when_stopped` is said when a person stops it. Raises
+        JobRunning."""
         with self._lock:
             if self._state.phase == "running":
                 raise JobRunning(self._state.name)
             self._stopping.clear()
-            self._state = JobState(self._state.number + 1, name, "running", None, "Beginning")
-            self._thread = threading.Thread(target=self._run, args=(work,), name="library-job", daemon=True)
+            self._state = JobState(self._state.number + 1, kind, name, "running", None, "Beginning")
+            self._thread = threading.Thread(
+                target=self._run, args=(work, when_stopped), name="library-job", daemon=True
+            )
             self._thread.start()
 
     def stop(self, seconds: float | None = None) -> None:
@@ -76,11 +87,11 @@ class Job:
         if seconds is not None and self._thread is not None:
             self._thread.join(seconds)
 
-    def _run(self, work: Callable[[Report], str]) -> None:
+    def _run(self, work: Callable[[Report], str], when_stopped: str) -> None:
         try:
             words = work(self._report)
         except Stopped:
-            self._state = replace(self._state, phase="stopped", words="Stopped; nothing of it was kept.")
+            self._state = replace(self._state, phase="stopped", words=when_stopped)
         except (LogError, OSError) as error:
             self._state = replace(self._state, phase="failed", words=str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the person is told

@@ -90,7 +90,7 @@ def counts_html(found: Expected) -> str:
         for reason, number in sorted(tally.left_out.items())
     )
     shortened = tally.shortened.total()
-    short = f"<li><b>{shortened:,}</b> go up to the answer before a bad one</li>" if shortened else ""
+    short = f"<li><b>{shortened:,}</b> only up to the answer before a bad one</li>" if shortened else ""
     without = f'<p class="faint">Left out or shortened</p><ul class="left-out">{left_out}{short}</ul>'
     rows_word = "row" if total == 1 else "rows"
     without = f'<p class="faint">Left out or shortened</p><ul class="left-out">{left_out}{short}</ul>'
@@ -116,7 +116,7 @@ def _row(store: ConversationStore, row: PreviewRow, number: int) -> str:
         f'<article class="row-shown" data-number="{number}"><p class="row"><b>Row {number}</b><span class="faint">'
         f'{row.side}</span><span class="gap"></span>'
         f'<button type="button" class="choice" data-do="export-check" data-needs="prompt">Check</button></p>'
-        f'<div class="beside"><div class="thumbs">{shown}</div><pre dir="auto" tabindex="0">{written}</pre></div>'
+        f'<div class="row-body"><div class="thumbs">{shown}</div><pre dir="auto" tabindex="0">{written}</pre></div>'
         "</article>"
     )
 

@@ -167,6 +167,7 @@ def launch(
 
     from app import chat_tab, theme
     from app.library_events import LibraryEvents
+    from app.library_imports import LibraryImports
     from app.library_routes import LibraryRoutes
     from app.logins import Logins, route_owner
     from app.open_routes import OpenRoutes
@@ -188,7 +189,8 @@ def launch(
     library = None
     if exports is not None:
         library = LibraryEvents(store, exports, may_review)
-        routes += LibraryRoutes(store, exports, owner_of, may_review).routes()
+        imports = LibraryImports(store, settings.data_folder / "imports", exports.job)
+        routes += LibraryRoutes(store, exports, imports, owner_of, may_review).routes()
     doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))

@@ -28,7 +28,7 @@
       select.replaceChildren(new Option("any", ""), ...values.map((value) => new Option(value, value)));
       if (values.includes(chosen)) select.value = chosen;
     }
-    $("#known-tags").replaceChildren(...tags.map((tag) => new Option(tag, tag)));
+    $("#library-tags").replaceChildren(...tags.map((tag) => new Option(tag, tag)));
   };
   library.renew = () => {
     key = loop.key();
@@ -89,11 +89,12 @@
       else $(".pick", each).removeAttribute("aria-current");
     }
   }
+  const look = (id) => library.say("item", { turn: id, words: $('#filters [name="text"]').value });
   function choose(id) {
     library.chosen = wanted = id;
     mark();
     entry(id)?.scrollIntoView({ block: "nearest" });
-    library.say("item", { turn: id });
+    look(id);
     $("#library").dataset.desk = "open"; // on a phone it lies over the list
   }
   library.step = (by) => {
@@ -151,7 +152,7 @@
       const turn = Number(open.dataset.answer);
       form.remove();
       if (data) library.say("correct", { turn, ...data });
-      else library.say("item", { turn });
+      else look(turn);
     };
     $(".cancel", form).addEventListener("click", () => end(null));
     $(".drop-it", form).addEventListener("click", () => end({ text: null }));
@@ -169,12 +170,12 @@
   let tagged = null; // an answer's id, or "all"
   function tagging(whom, words, value) {
     tagged = whom;
-    const form = $("#tagging form");
+    const form = $("#library-tagging form");
     $(".words", form).textContent = words;
     form.elements.tags.value = value;
     $('[data-do="bulk-untag"]').hidden = whom !== "all";
-    $('#tagging [type="submit"]').textContent = whom === "all" ? "Put it on all" : "Set";
-    $("#tagging").showModal();
+    $('#library-tagging [type="submit"]').textContent = whom === "all" ? "Put it on all" : "Set";
+    $("#library-tagging").showModal();
     form.elements.tags.select();
   }
   loop.does("library-tag", () => opened() && tagging(library.chosen, "Of this answer, between commas", opened().dataset.tags));
@@ -184,8 +185,8 @@
     library.say("bulk", { filters: library.filters(), ...data });
   };
   loop.does("bulk-untag", () => {
-    bulk({ what: "untag", tag: $("#tagging form").elements.tags.value });
-    $("#tagging").close();
+    bulk({ what: "untag", tag: $("#library-tagging form").elements.tags.value });
+    $("#library-tagging").close();
   });
   loop.does("bulk-state", (element) => bulk({ what: "state", state: element.dataset.value }));
 
@@ -212,7 +213,7 @@
       document.activeElement.blur();
       loop.closeSides();
     });
-    $("#tagging form").addEventListener("submit", (event) => {
+    $("#library-tagging form").addEventListener("submit", (event) => {
       const tags = event.target.elements.tags.value;
       if (tagged === "all") bulk({ what: "tag", tag: tags });
       else library.say("tags", { turn: tagged, tags });

@@ -45,8 +45,9 @@
 
   // -- the work
   let looking;
-  library.progress = (job, feed) => {
-    job.hidden = feed.phase === "none";
+  let last = "none";
+  function progress(job, feed, kind) {
+    job.hidden = feed.kind !== kind;
     job.dataset.phase = feed.phase;
     const bar = $(".bar", job);
     bar.classList.toggle("unknown", feed.phase === "running" && feed.fraction === null);
@@ -54,12 +55,15 @@
     bar.setAttribute("aria-valuenow", String(percent));
     $("i", bar).style.width = `${percent}%`;
     $(".words", job).textContent = feed.words;
-  };
+    $('[data-do="halt"]', job).hidden = feed.phase !== "running";
+  }
   loop.on("library_jobs", (feed) => {
     const running = feed.phase === "running";
-    library.progress($("#job"), feed);
-    library.progress($("#import-job"), feed);
-    $('#job [data-do="halt"]').hidden = !running;
+    progress($("#job"), feed, "export");
+    progress($("#import-job"), feed, "import");
+    if (feed.kind === "import" && last === "running" && !running) library.say("library"); // its tag is new
+    last = feed.phase;
+    $('[data-do="import-pick"]').disabled = running;
     $("#made").innerHTML = feed.html;
     $("#make").dataset.busy = running ? "yes" : "no";
     $("#make").disabled = running || !Number($("#make").dataset.rows);
@@ -68,9 +72,33 @@
   });
   loop.does("halt", () => library.say("halt"));
 
+  // -- bringing in
+  library.enters("import", () => library.say("jobs"));
+  loop.does("import-pick", () => $("#library-file").click());
+  async function bringIn(file) {
+    const again = $("#import").elements.again.checked ? "?again=yes" : "";
+    const sending = { kind: "import", phase: "running", fraction: null, words: `Sending ${file.name}` };
+    progress($("#import-job"), sending, "import");
+    $('[data-do="import-pick"]').disabled = true;
+    try {
+      const answer = await fetch(`library/imports${again}`, { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } });
+      const told = await answer.json().catch(() => ({}));
+      if (answer.ok) return library.say("jobs");
+      progress($("#import-job"), { ...sending, phase: "failed", words: told.error || `It was refused (status ${answer.status}).` }, "import");
+    } catch {
+      progress($("#import-job"), { ...sending, phase: "failed", words: "It could not be sent: the program did not take it." }, "import");
+    }
+    $('[data-do="import-pick"]').disabled = false;
+  }
+
   loop.start(() => {
     let soon;
     $("#order").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(library.forecast, 200); });
+    $("#library-file").addEventListener("change", (event) => {
+      const [file] = event.target.files;
+      event.target.value = "";
+      if (file) bringIn(file);
+    });
     $("#order").addEventListener("submit", (event) => {
       event.preventDefault();
       $("#make").disabled = true;

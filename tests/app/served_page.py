@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from app.chat_events import ChatEvents
+from app.library_exports import LibraryExports
 from app.main import launch
 from app.picture_routes import Tickets
 from app.settings import Settings
@@ -37,7 +38,8 @@ def served(folder: Path, *, worker: AsksWorker | None = None, **settings: Any) -
     tickets = Tickets()
     turns = Turns(store, worker or ScriptedWorker(), lambda: READY)
     events = ChatEvents(store, turns, tickets, lambda: READY)
-    page = launch(Settings(port=0, database_url=database, **settings), store, tickets, events)
+    exports = LibraryExports(store, folder / "exports")
+    page = launch(Settings(port=0, database_url=database, **settings), store, tickets, events, exports)
     try:
         yield ServedPage(page.local_url, page.app, store)
     finally:

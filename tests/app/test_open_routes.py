@@ -17,7 +17,9 @@ from tests.app.served_page import ServedPage, served
 
 OWN = {
     ("POST", "/pictures"), ("GET", "/pictures/{sha256}"), ("GET", "/pictures/{sha256}/thumb"),
-    ("GET", "/examples/{name}"),
+    ("GET", "/examples/{name}"), ("POST", "/library/imports"), ("GET", "/library/exports/{name}.zip"),
+    ("GET", "/library/answers/{answer:int}/pictures/{place:int}"),
+    ("GET", "/library/answers/{answer:int}/pictures/{place:int}/thumb"),
 }  # fmt: skip
 CLOSED = """
     POST /login/ | GET /config/ | GET /svelte/{path:path} | GET /gradio_api/deep_link | GET /openapi.json
