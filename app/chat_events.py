@@ -19,6 +19,7 @@ from app.answer_markup import answer_html
 from app.answering import Update
 from app.browser_event import MAX_TEXT, BrowserEvent
 from app.fair_share import FairShare
+from app.model_picker import NOT_FOR_YOU, ModelPicker
 from app.picture_routes import Tickets
 from app.prompt_view import PromptView
 from app.sidebar_view import sidebar_html
@@ -56,10 +57,12 @@ class ChatEvents:
         restart: Callable[[], None] | None = None,
         may_restart: Callable[[str], bool] = lambda owner: False,
         prompts: PromptView | None = None,
+        models: ModelPicker | None = None,
     ) -> None:
         """`restart` starts the worker again, None where it runs elsewhere; `may_restart` says which owner may ask.
 
-        `prompts` shows what the model saw, None where nothing can.
+        `prompts` shows what the model saw, None where nothing can; `models` changes the model for those who may
+        restart it, None where it runs elsewhere.
         """
         self._store = store
         self._turns = turns
@@ -68,6 +71,7 @@ class ChatEvents:
         self._restart = restart
         self._may_restart = may_restart
         self._prompts = prompts
+        self._models = models
         self._answers = FairShare(ANSWERS_OF_OWNER, ANSWERS_OF_ADDRESS, wording.too_many_answers)
         self._numbers = count(1)
 
@@ -151,11 +155,13 @@ class ChatEvents:
                 "words": status.words,
                 "tone": tone,
                 "about": status.about,
+                "model": health.model if health else "",
                 "models": list(status.models),
                 "system": (health.system or "") if health else "",
                 "user": username_of(owner) or "",
                 "lacks": " ".join(status.lacks),
                 "can_restart": tone == "failed" and self._restart is not None and self._may_restart(owner),
+                "picker": self._models.told() if self._models and self._may_restart(owner) else None,
             }
         }
 
@@ -169,6 +175,13 @@ class ChatEvents:
         except (WorkerError, LogError) as error:
             html = f'<p class="facts">{escape(wording.sentence(error))}</p>'
         return {"prompt": {"n": next(self._numbers), "turn": turn_id, "html": html}}
+
+    def switch(self, owner: str, event: BrowserEvent) -> Feeds:
+        """Change the model; the status tells how it goes."""
+        if self._models is None or not self._may_restart(owner):
+            raise InvalidText(NOT_FOR_YOU)
+        self._models.switch(event)
+        return self.status(owner, event)
 
     def restart(self, owner: str, event: BrowserEvent) -> Feeds:
         """Start a worker that failed again; the status tells how it goes."""

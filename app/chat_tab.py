@@ -22,7 +22,7 @@ from app.visitors import owner_of
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES = FOLDER / "examples"
 FEEDS = ("thread", "live", "list", "notice", "status", "prompt")
-EVENTS = ("turn", "stop", "open", "version", "list", "rate", "rename", "delete", "restart", "prompt")
+EVENTS = ("turn", "stop", "open", "version", "list", "rate", "rename", "delete", "restart", "prompt", "switch")
 STATUS_SECONDS = 1.5
 MAX_ANSWERS_AT_ONCE = 32
 """Streams that this page holds open; the worker has its own queue and says each one's place in it."""

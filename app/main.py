@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from app.recent_models import RecentModels
 from app.settings import ROOT, Settings, parse
 from app.worker_client import WorkerClient
 from app.worker_process import WorkerOptions, WorkerProcess
@@ -31,7 +33,8 @@ SECONDS_TO_STOP = 10.0
 def main(argv: list[str] | None = None) -> None:
     """Run until interrupted."""
     settings = parse(argv)
-    # Nothing here may phone home; both are read when the libraries are imported.
+    given = dict(os.environ)
+    # Nothing here may phone home; both are read when the libraries are imported. The worker may load from the Hub.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.chdir(ROOT)
@@ -40,8 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         _check_port(settings)
         _make_folder(settings.data_folder)
-        worker = _start_worker(settings)
-        _serve(settings, worker)
+        recent = RecentModels(settings.data_folder / "recent_models.json")
+        worker = _start_worker(settings, given, recent)
+        _serve(settings, worker, recent)
     except KeyboardInterrupt:
         print("Stopping.")
     except CannotStart as error:
@@ -83,7 +87,9 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _start_worker(settings: Settings) -> WorkerProcess | None:
+def _start_worker(
+    settings: Settings, environment: Mapping[str, str], recent: RecentModels
+) -> WorkerProcess | None:
     """The local worker, or None where one runs elsewhere."""
     if settings.worker_url is not None:
         return None
@@ -98,14 +104,17 @@ def _start_worker(settings: Settings) -> WorkerProcess | None:
         quantize=settings.quantize,
         device_map=settings.device_map,
     )
-    worker = WorkerProcess(options, settings.data_folder / "worker.log")
+    worker = WorkerProcess(
+        options, settings.data_folder / "worker.log", environment=environment, on_ready=recent.remember
+    )
     worker.start()
     return worker
 
 
-def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
+def _serve(settings: Settings, worker: WorkerProcess | None, recent: RecentModels) -> None:
     from app.chat_events import ChatEvents
     from app.library_exports import LibraryExports
+    from app.model_picker import ModelPicker
     from app.picture_routes import Tickets
     from app.prompt_view import PromptView
     from app.turns import Turns
@@ -139,6 +148,7 @@ def _serve(settings: Settings, worker: WorkerProcess | None) -> None:
             restart=worker.restart if worker is not None else None,
             may_restart=lambda owner: settings.is_admin(username_of(owner)),
             prompts=PromptView(store, client),
+            models=ModelPicker(worker, recent) if worker is not None else None,
         )
         exports = LibraryExports(store, settings.data_folder / "exports", client)
         page = launch(settings, store, tickets, events, exports)

@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 TOKEN_VARIABLE = "LLAVA_LOOP_WORKER_TOKEN"
 OUR_VARIABLES = "LLAVA_LOOP_"
-PASSED_ON = frozenset({"TEMPLATE", "DTYPE", "DEVICE", "THREADS", "CACHE_GB", "ADAPTER_ROOT"})
-"""The page's other settings (passwords, the database's address) are no business of the worker's."""
+PASSED_ON = frozenset({"DEVICE", "THREADS", "CACHE_GB", "ADAPTER_ROOT"})
+"""The page's other settings (passwords, the database's address) are no business of the worker's, and those of one model
+(its template, its precision) come as flags, since the next model has others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ import secrets
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
+from app.model_trial import ModelSwitch, ModelTrial
 from app.worker_child import (
     HOST,
     WorkerOptions,
@@ -78,11 +79,16 @@ class WorkerProcess:
         *,
         pace: RestartPace | None = None,
         command: Callable[[int], list[str]] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_ready: Callable[[WorkerOptions], object] = lambda options: None,
     ) -> None:
-        """`command` makes another program's argument list from the port, for tests of the watching itself."""
+        """`command` makes another program's argument list from the port, for tests of the watching itself.
+        `environment` is this process' own unless given; `on_ready` hears of every model that was loaded."""
         self._log = WorkerLog(log_path)
         self._pace = pace or RestartPace()
-        self._command = command or (lambda port: worker_command(options, port))
+        self._trial = ModelTrial(options, on_ready)
+        self._command = command or (lambda port: worker_command(self._trial.wanted, port))
+        self._environment = os.environ if environment is None else environment
         self._token = secrets.token_urlsafe(32)
         self._port, self._held_port = hold_a_free_port()
         self._client = WorkerClient(self.base_url, self._token)
@@ -133,6 +139,24 @@ class WorkerProcess:
             self._tell(WorkerState("starting", num_restarts=self._state.num_restarts))
             self._woken.set()
 
+    @property
+    def options(self) -> WorkerOptions:
+        """Of the model that runs or is being loaded."""
+        return self._trial.wanted
+
+    @property
+    def last_switch(self) -> ModelSwitch:
+        return self._trial.switch
+
+    def switch(self, options: WorkerOptions) -> None:
+        """Ends the child and starts one with another model; returns at once, from any thread.
+
+        Running answers have the seconds that an ending worker gives them. Where the new one cannot be loaded, or dies
+        before it is ready, the model before is started again and `last_switch` tells why.
+        """
+        self._trial.propose(options)
+        self.restart()
+
     def stop(self, timeout_seconds: float = END_SECONDS) -> None:
         """Ends the child (SIGTERM, then SIGKILL) and the watching thread. Safe to call twice."""
         self._ending.set()
@@ -159,8 +183,11 @@ class WorkerProcess:
         pause, num_restarts, reason = self._pace.first_seconds, 0, None
         while not self._ending.is_set():
             self._tell(WorkerState("starting", reason=reason, num_restarts=num_restarts))
-            ready_seconds = self._run_once(num_restarts)
+            options = self._trial.wanted
+            ready_seconds = self._run_once(options, num_restarts)
             reason = self._death_in_words()
+            if not self._woken.is_set() and self._trial.failed(options, reason):
+                self._woken.set()
             num_restarts += 1
             if not self._woken.is_set():
                 if ready_seconds >= self._pace.steady_seconds:
@@ -173,11 +200,11 @@ class WorkerProcess:
                 self._woken.clear()
                 pause, reason = self._pace.first_seconds, None
 
-    def _run_once(self, num_restarts: int) -> float:
+    def _run_once(self, options: WorkerOptions, num_restarts: int) -> float:
         """One child's life, to its end or ours. Returns how many seconds it was ready."""
         self._killed_because = None
         try:
-            child = spawn(self._command(self._port), child_environment(os.environ, self._token))
+            child = spawn(self._command(self._port), child_environment(self._environment, self._token))
         except OSError as error:
             self._child = None
             self._log.write(f"the worker cannot be started: {error}\n".encode())
@@ -185,13 +212,15 @@ class WorkerProcess:
         self._child = child
         pump = threading.Thread(target=self._pump, args=(child.stdout,), name="worker-log", daemon=True)
         pump.start()
-        ready_at = self._look_after(child, num_restarts)
+        ready_at = self._look_after(child, options, num_restarts)
         if not self._ending.is_set():  # else stop() ends it, in its own time
             end(child, END_SECONDS)
             pump.join(timeout=1.0)
         return 0.0 if ready_at is None else time.monotonic() - ready_at
 
-    def _look_after(self, child: subprocess.Popen[bytes], num_restarts: int) -> float | None:
+    def _look_after(
+        self, child: subprocess.Popen[bytes], options: WorkerOptions, num_restarts: int
+    ) -> float | None:
         """Asks for its health until it has died, hung, or somebody wants it ended. Returns since when it was ready."""
         ready_at: float | None = None
         answered_at = time.monotonic()
@@ -199,7 +228,7 @@ class WorkerProcess:
             now = time.monotonic()
             if ready_at is not None and now - answered_at < self._pace.check_seconds:
                 continue
-            phase = self._ask_health(num_restarts)
+            phase = self._ask_health(options, num_restarts)
             if phase is not None:
                 answered_at = time.monotonic()
                 ready_at = (ready_at or answered_at) if phase == "ready" else None
@@ -210,13 +239,19 @@ class WorkerProcess:
                 child.wait()
         return ready_at
 
-    def _ask_health(self, num_restarts: int) -> str | None:
+    def _ask_health(self, options: WorkerOptions, num_restarts: int) -> str | None:
         """Tells and returns the worker's own state; None while it does not answer."""
         try:
             health = self._client.health(timeout_seconds=min(5.0, self._pace.hung_seconds))
         except WorkerError:
             return None  # not yet listening, or busy importing; whether it lives the process tells
-        if not self._woken.is_set():  # else the state is what stop or restart said
+        if self._woken.is_set():  # the state is what stop, restart or switch said
+            return health.state
+        if health.state == "ready":
+            self._trial.ready(options)
+        if health.state == "failed" and self._trial.failed(options, health.reason or ""):
+            self.restart()  # with the model before
+        else:
             self._tell(WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts))
         return health.state
 

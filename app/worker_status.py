@@ -63,7 +63,8 @@ class StatusWatch:
     def __init__(self, client: AskedForHealth, process: Watched | None) -> None:
         self._client = client
         self._process = process
-        self._status = WorkerStatus("The model is starting", waits=True)
+        # With it, which of the local worker's lives it was asked of: the one before may have had another model.
+        self._newest = (WorkerStatus("The model is starting", waits=True), 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="worker-status", daemon=True)
 
@@ -76,11 +77,12 @@ class StatusWatch:
     @property
     def now(self) -> WorkerStatus:
         """The newest snapshot. For a local worker its process' state is read afresh, which costs nothing."""
-        status = self._status
+        status, life = self._newest
         if self._process is None:
             return status
         state = self._process.state
-        if state.phase == "ready" and status.health is not None and status.health.state == "ready":
+        is_of_this_life = life == state.num_restarts
+        if state.phase == "ready" and is_of_this_life and status.health and status.health.state == "ready":
             return status
         waits = state.phase in ("starting", "loading", "restarting", "ready")
         words = "The model is loading, 99%" if state.phase == "ready" else wording.worker_state(state)
@@ -88,11 +90,12 @@ class StatusWatch:
 
     def _watch(self) -> None:
         while not self._ended.is_set():
+            life = self._process.state.num_restarts if self._process is not None else 0
             try:
-                self._status = self._asked()
+                self._newest = (self._asked(), life)
             except Exception as error:  # noqa: BLE001 - the watch must outlive whatever it meets
                 _log.exception("the worker's state could not be read")
-                self._status = WorkerStatus(wording.sentence(error), waits=self._process is not None)
+                self._newest = (WorkerStatus(wording.sentence(error), waits=self._process is not None), life)
             self._ended.wait(POLL_SECONDS)
 
     def _asked(self) -> WorkerStatus:
@@ -108,5 +111,5 @@ class StatusWatch:
             return WorkerStatus("Ready", True, False, 1.0, health, health.models)
         except WorkerError as error:
             return WorkerStatus(
-                wording.sentence(error), waits=self._process is not None, health=self._status.health
+                wording.sentence(error), waits=self._process is not None, health=self._newest[0].health
             )

@@ -1,0 +1,90 @@
+// The running model at the top of the settings, and for admins another one: recent ones, or a folder or Hub name.
+"use strict";
+(() => {
+  const { $ } = loop;
+  const picker = () => $("#picker");
+  let asked = false; // between a switch and what the program says to it
+  let mine = false; // whether this page asked for the newest switch
+  let number = 0; // of the newest switch
+  let told = ""; // the newest reason that was told, so that it is told once
+  let listed = "";
+
+  function refuse(words) {
+    const place = $(".refusal", picker());
+    if (place.textContent !== words) place.textContent = words;
+    place.hidden = !words;
+  }
+  function row(each) {
+    const item = document.createElement("li");
+    const button = Object.assign(document.createElement("button"), { type: "button", dir: "auto" });
+    button.dataset.do = "recent-model";
+    button.dataset.key = each.key;
+    button.append(each.name);
+    if (each.facts) button.append(Object.assign(document.createElement("small"), { textContent: each.facts }));
+    item.append(button);
+    return item;
+  }
+  function adapter(name) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "link", textContent: name });
+    button.dataset.do = "use-adapter";
+    return button;
+  }
+  function list(recent, adapters) {
+    const now = JSON.stringify([recent, adapters]);
+    if (now === listed) return;
+    listed = now;
+    $(".recent", picker()).replaceChildren(...recent.map(row));
+    $(".adapters", picker()).hidden = !adapters.length;
+    $(".adapters span", picker()).replaceChildren(...adapters.flatMap((name, n) => (n ? [", ", adapter(name)] : [adapter(name)])));
+  }
+  function progress(now) {
+    const job = $(".job", picker());
+    job.hidden = !now.busy;
+    const percent = Math.round(100 * now.fraction);
+    $(".bar", job).setAttribute("aria-valuenow", String(percent));
+    $(".bar i", job).style.width = `${percent}%`;
+    if ($(".words", job).textContent !== now.words) $(".words", job).textContent = now.words;
+  }
+
+  loop.on("status", (feed) => {
+    const now = feed.picker;
+    $(".name", picker()).textContent = now ? now.running.name : feed.model || "The model";
+    $(".facts", picker()).textContent = now ? now.running.facts : "";
+    $("details", picker()).hidden = !now;
+    if (!now) return;
+    progress(now);
+    list(now.recent, feed.models.slice(1));
+    const reason = now.failed ? `${now.number} ${now.failed}` : "";
+    if (reason !== told) {
+      refuse(now.failed);
+      if (now.failed && mine && $("#drawer").inert) loop.notice(now.failed);
+      told = reason;
+    }
+    if (now.number !== number) asked = false;
+    number = now.number;
+  });
+  loop.on("notice", (feed) => {
+    if (!asked || !feed.words) return;
+    asked = false;
+    refuse(feed.words);
+  });
+
+  function change(order) {
+    asked = mine = true;
+    refuse("");
+    loop.say("switch", order);
+  }
+  loop.does("recent-model", (element) => change({ recent: element.dataset.key }));
+  loop.does("use-adapter", (element) => {
+    const select = $('#choices [name="model"]');
+    select.value = element.textContent;
+    select.dispatchEvent(new Event("input", { bubbles: true }));
+    select.focus();
+  });
+  loop.start(() => {
+    $("#switch").addEventListener("submit", (event) => {
+      event.preventDefault();
+      change(Object.fromEntries(new FormData($("#switch"))));
+    });
+  });
+})();
