@@ -14,7 +14,7 @@ from typing import Any, get_args
 from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from conversations import feedback, review
+from conversations import feedback, pictures, review
 from conversations.actions import Action, action_of, add_items, record, trail
 from conversations.database import Database
 from conversations.duplicates import DuplicateGroup, groups
@@ -22,6 +22,7 @@ from conversations.errors import NotFound
 from conversations.filters import Filters, ReviewState
 from conversations.history import checked_tags
 from conversations.image_store import ImageStore
+from conversations.messages import ImageRef
 from conversations.reasons import bits_of
 from conversations.review import MAX_COUNT, Count, Item, Place
 from conversations.shelf import conditions, newest_first
@@ -30,6 +31,9 @@ from conversations.turns import Rating
 
 BATCH = 2000
 """Answers changed in one transaction."""
+
+MAX_UNSEEN = 2000
+"""Pictures that are looked at for near-duplicates in one go; each takes a decoder some milliseconds."""
 
 
 class Curation:
@@ -140,8 +144,23 @@ class Curation:
 
     def duplicates(self, filters: Filters, limit: int = 50) -> list[DuplicateGroup]:
         """Answers with the same or a close picture and a close question, most numerous groups first."""
+        self._look_at_pictures()
         with self._database.reading() as session:
-            return groups(session, self._images, filters, limit)
+            return groups(session, filters, limit)
+
+    def _look_at_pictures(self) -> None:
+        """Those that an earlier version of the program stored have no fingerprint yet."""
+        with self._database.reading() as session:
+            unseen = session.scalars(pictures.UNSEEN.limit(MAX_UNSEEN)).all()
+        looks = pictures.looks_of(self._images, map(ImageRef, unseen))
+        if looks:
+            with self._database.writing() as session:
+                pictures.note_looks(session, looks)
+
+    def note_export(self, actor: str, num_rows: int, selection: Mapping[str, Any]) -> Action:
+        """Who made a data set of what, for the trail."""
+        with self._database.writing() as session:
+            return action_of(record(session, actor, "export", num_rows, selection))
 
     def undo(self, actor: str, action_id: int) -> Action:
         """Take an action back where nothing else was decided since; the number of answers that got back what they

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session, aliased
 
 from conversations import fingerprint
 from conversations.filters import Filters
-from conversations.image_store import ImageStore
 from conversations.review import Item, items
 from conversations.search_words import indexed
 from conversations.shelf import conditions, newest_first
@@ -28,6 +27,9 @@ MIN_SHARED_WORDS = 0.7
 """Of all words of two close questions, the share that stands in both (Jaccard)."""
 
 MAX_GROUP = 50
+MAX_COMPARED = 300
+"""Different questions about one look that a new one is compared with, the first ones; the same question is always
+known again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class _Asked:
     words: frozenset[str]
 
 
-def groups(session: Session, images: ImageStore, filters: Filters, limit: int) -> list[DuplicateGroup]:
+def groups(session: Session, filters: Filters, limit: int) -> list[DuplicateGroup]:
     """The most numerous groups first. Rejected answers are decided and left out."""
     asked = _asked(session, filters)
     looks = _looks(session, {one.sha256 for one in asked})
@@ -64,17 +66,22 @@ def groups(session: Session, images: ImageStore, filters: Filters, limit: int) -
 
 def _asked(session: Session, filters: Filters) -> list[_Asked]:
     """Answers whose question carries a picture itself: a follow-up means something else in another
-    conversation."""
+    conversation. Versions within a conversation are no duplicates: an export takes one of them."""
     answer, question = aliased(TurnRow), aliased(TurnRow)
     query = (
-        select(AnswerRow.turn_id, TurnPictureRow.sha256, question.text)
+        select(AnswerRow.conversation_id, AnswerRow.turn_id, TurnPictureRow.sha256, question.text)
         .join(answer, answer.id == AnswerRow.turn_id)
         .join(question, question.id == answer.parent_id)
         .join(TurnPictureRow, TurnPictureRow.turn_id == question.id)
         .where(conditions(session, filters), AnswerRow.state != "rejected", TurnPictureRow.position == 0)
     )
-    rows = session.execute(newest_first(query, filters).limit(MAX_ANSWERS))
-    return [_Asked(turn_id, sha256, frozenset(indexed(text).split())) for turn_id, sha256, text in rows]
+    found: dict[tuple[str, str], _Asked] = {}
+    for conversation_id, turn_id, sha256, words in session.execute(
+        newest_first(query.where(answer.is_shown), filters).limit(MAX_ANSWERS)
+    ):
+        asked = _Asked(turn_id, sha256, frozenset(indexed(words).split()))
+        found.setdefault((conversation_id, sha256), asked)
+    return list(found.values())
 
 
 def _looks(session: Session, sha256s: Iterable[str]) -> dict[str, str]:
@@ -106,7 +113,7 @@ def _close_questions(asked: Sequence[_Asked]) -> list[list[int]]:
     for one in asked:
         group = exact.get(one.words)
         if group is None:
-            close = (ids for words, ids in found if _close(words, one.words))
+            close = (ids for words, ids in found[:MAX_COMPARED] if _close(words, one.words))
             group = next(close, None)
         if group is None:
             group = []

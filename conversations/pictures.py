@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,9 @@ from conversations.image_store import ImageStore
 from conversations.log_text import can_be_kept
 from conversations.messages import ImageRef
 from conversations.tables import ConversationRow, PictureRow, TurnPictureRow, TurnRow
+
+UNSEEN = select(PictureRow.sha256).where(PictureRow.fingerprint.is_(None)).order_by(PictureRow.sha256)
+"""Pictures of which nobody knows what they look like."""
 
 
 def attach(
@@ -42,6 +45,11 @@ def looks_of(images: ImageStore, refs: Iterable[ImageRef]) -> dict[str, str]:
         with suppress(PictureMissing):
             looks[sha256] = images.fingerprint(sha256)
     return looks
+
+
+def note_looks(session: Session, looks: Mapping[str, str]) -> None:
+    for sha256, look in looks.items():
+        session.execute(update(PictureRow).where(PictureRow.sha256 == sha256).values(fingerprint=look))
 
 
 def claim(session: Session, images: ImageStore, sha256: str, look: str | None, now: datetime) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 
 from conversations import answers, pictures, upkeep
 from conversations import search as searching
+from conversations.actions import record
 from conversations.backup import Backup
 from conversations.curation import Curation
 from conversations.database import Database
@@ -136,6 +137,7 @@ class ConversationStore:
             used = pictures.used_in(session, conversation_id)
             session.execute(delete(TurnRow).where(TurnRow.conversation_id == conversation_id))
             session.execute(delete(ConversationRow).where(ConversationRow.id == conversation_id))
+            record(session, owner, "delete", None, {"conversation": conversation_id})
         with self._database.writing() as session:
             pictures.remove_unused(session, self.images, used)
 

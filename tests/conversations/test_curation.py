@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from conversations import curation
 from conversations.errors import InvalidFilters, InvalidText, NotFound
@@ -12,7 +14,7 @@ from conversations.filters import Filters
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
 from conversations.turns import AnswerOutcome
-from tests.conversations.small_log import SETTINGS, answered, asked, png
+from tests.conversations.small_log import SETTINGS, answered, asked, database_url, png
 
 
 def ids(store: ConversationStore, **filters: object) -> list[int]:
@@ -208,6 +210,26 @@ def test_of_near_duplicates_one_is_kept(store: ConversationStore) -> None:
         store.curation.keep_one("root", same, other[0])
     store.curation.undo("root", action.id)
     assert len(store.curation.duplicates(Filters())) == 1
+
+
+def test_pictures_of_an_earlier_version_are_looked_at_when_duplicates_are_asked_for(
+    store: ConversationStore, tmp_path: Path
+) -> None:
+    for size in ((64, 64), (90, 90)):
+        picture = store.images.add(png("red", size))
+        answered(store, store.add_question("ann", store.create("ann").id, "What is it?", [picture]))
+    engine = create_engine(database_url(tmp_path))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE pictures SET fingerprint = NULL"))
+    engine.dispose()
+    assert [group.num_answers for group in store.curation.duplicates(Filters())] == [2]
+
+
+def test_exports_stand_in_the_trail(store: ConversationStore) -> None:
+    store.curation.note_export("root", 12, {"filters": {"rating": "up"}})
+    (action,) = store.curation.trail()
+    assert (action.actor, action.kind, action.value) == ("root", "export", 12)
+    assert action.about == {"filters": {"rating": "up"}}
 
 
 def test_models_are_listed_for_the_filter(store: ConversationStore, two: tuple[int, int]) -> None:

@@ -109,6 +109,9 @@ def test_an_earlier_log_keeps_everything_and_gains_what_is_new(first_version: st
     assert [item.answered_at.day for item in everything] == [5, 3, 2]
     assert all(item.state == "pending" and item.pictures for item in everything)
     assert store.curation.count(Filters(has_picture=True, rating="down")).number == 1
+    assert (
+        store.curation.duplicates(Filters()) == []
+    )  # the picture has no file, and versions are no duplicates
     assert [summary.id for summary in store.recent("ann", "jug")] == ["c"]
     assert [summary.id for summary in store.recent("ann", "is it")] == ["c"]
     (logged,) = (each for each in store.reader.conversations(Filters()) if each.id == "c")

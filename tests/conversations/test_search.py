@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversations import search
+from conversations import search, search_index
 from conversations.errors import InvalidText
 from conversations.store import ConversationStore
 from conversations.turns import AnswerOutcome
@@ -127,3 +127,12 @@ def test_a_text_of_any_length_can_be_searched(store: ConversationStore) -> None:
     words = " ".join(f"word{number}" for number in range(60_000))
     asked(store, words + " " + "x" * 5000)
     assert len(store.recent("ann", "word19")) == 1
+
+
+def test_hits_older_than_the_first_look_are_found_in_order(
+    store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "_WINDOW", 4)
+    made = [asked(store, f"a whale, number {number}").conversation_id for number in range(12)][::-1]
+    assert [found.id for found in store.recent("ann", "whale")] == made
+    assert [found.id for found in store.recent("ann", "whale", limit=5, offset=3)] == made[3:8]
