@@ -97,10 +97,6 @@ class SlotTable:
             if slot is not source and slot.held and slot not in evicted:
                 evicted.append(slot)
             slot = source
-        oversized = self._excess(slot, num_tokens, evicted) > 0
-        if oversized:  # what it holds from before is too much: begin anew
-            evicted.append(slot)
-            source, num_shared = (None, 0) if source is slot else (source, num_shared)
         for each in evicted:
             self.forget(each)
         slot.key, slot.reserved, slot.last_used = key, num_tokens, self._tick()

@@ -94,15 +94,6 @@ def test_without_room_for_both_the_source_itself_is_used() -> None:
     assert placed == Placement(source, source, 8, ())
 
 
-def test_a_slot_that_holds_too_much_from_before_is_begun_anew() -> None:
-    table = SlotTable(2, 40)
-    large = filled(table, [1] * 30)
-    busy = table.place(0, [2], 20)
-    assert busy is not None and busy.evicted == (large,)
-    placed = table.place(0, [1] * 10, 20)
-    assert placed is not None and placed.num_reused == 0
-
-
 def test_who_finds_no_room_waits() -> None:
     table = SlotTable(2, 30)
     first = table.place(0, [1], 20)
