@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from ..checkpoint_errors import UnsupportedCheckpoint
 from ..llava import Llava
 from .config import own_keys
 
@@ -18,6 +19,11 @@ def save(folder: Path, model: Llava, tokenizer: PreTrainedTokenizerFast) -> None
     A crash on the way leaves the old checkpoint or one without config.json, which `load` refuses: never one that
     loads wrongly. Raises CheckpointError where the config lacks a key of ours.
     """
+    if getattr(model, "is_quantized", False):  # set by transformers and by our loading, and only there
+        raise UnsupportedCheckpoint(
+            f"{folder} was not written: the model was loaded in fewer bits, which cannot be undone; load it with "
+            "--quantize none and save that."
+        )
     config = model.config.to_dict()
     own_keys(folder / "config.json", config, template=None)
     folder = folder.resolve()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model import checkpoint
-from model.checkpoint import CheckpointFormatError, CheckpointNotFound
+from model.checkpoint import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
 from tests.model.tiny import tiny_llava, write_tiny_checkpoint
 
 
@@ -87,4 +87,11 @@ def test_a_model_without_a_known_template_is_not_saved(tmp_path: Path, template:
     model.config.template = template
     with pytest.raises(CheckpointFormatError, match="template"):
         checkpoint.save(tmp_path / "new", model, tokenizer)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_in_fewer_bits_is_not_saved(written: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(written, quantize="4bit", device="cpu")
+    with pytest.raises(UnsupportedCheckpoint, match=r"new was not written: .*fewer bits.*--quantize none"):
+        checkpoint.save(tmp_path / "new", loaded.model, loaded.tokenizer)
     assert not (tmp_path / "new").exists()
