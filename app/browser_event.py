@@ -60,12 +60,17 @@ class BrowserEvent:
     def flag(self, name: str) -> bool:
         return self._data.get(name) is True
 
-    def texts(self, name: str, most: int) -> list[str]:
+    def has(self, name: str) -> bool:
+        return name in self._data
+
+    def texts(self, name: str, most: int, what: str = "pictures", *, longest: int = MAX_TEXT) -> list[str]:
         value = self._data.get(name, [])
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise InvalidText(wording.FORGED)
         if len(value) > most:
-            raise InvalidText(f"A message carries at most {most} pictures; this one has {len(value)}.")
+            raise InvalidText(f"A message carries at most {most} {what}; this one has {len(value)}.")
+        if any(len(each) > longest for each in value):
+            raise InvalidText(f"One of the {what} is too long: at most {longest:,} characters can be sent.")
         return value
 
     def choices(self) -> Choices:

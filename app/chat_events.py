@@ -9,21 +9,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import datetime
 from html import escape
-from itertools import count
 from typing import Any
 
 from app import wording
 from app.answer_markup import answer_html
 from app.answering import Update
 from app.browser_event import MAX_TEXT, BrowserEvent
+from app.chat_feeds import ChatFeeds, Feeds, view_of
 from app.fair_share import FairShare
 from app.model_picker import NOT_FOR_YOU, ModelPicker
+from app.own_events import OwnEvents
 from app.picture_routes import Tickets
 from app.prompt_view import PromptView
-from app.sidebar_view import sidebar_html
-from app.thread_view import thread_html
+from app.sidebar_view import ListView
 from app.turns import Ask, Choices, Edit, Order, Retry, Turns
 from app.visitors import username_of
 from app.worker_client import WorkerError
@@ -31,12 +30,7 @@ from app.worker_status import WorkerStatus
 from conversations.errors import AlreadyAnswered, InvalidText, LogError, NotFound
 from conversations.store import ConversationStore
 
-Feeds = dict[str, dict[str, Any]]
-"""Feed name ("thread", "live", "list", "notice", "status", "prompt") to its message."""
-
 MAX_PICTURES = 10
-CONVERSATIONS_A_PAGE = 50
-MAX_LISTED = 10_000
 
 ANSWERS_OF_OWNER, ANSWERS_OF_ADDRESS = 4, 16
 """At the same time; the page holds 32 streams open in all."""
@@ -73,7 +67,8 @@ class ChatEvents:
         self._prompts = prompts
         self._models = models
         self._answers = FairShare(ANSWERS_OF_OWNER, ANSWERS_OF_ADDRESS, wording.too_many_answers)
-        self._numbers = count(1)
+        self._feeds = ChatFeeds(store)
+        self.own = OwnEvents(store, self._feeds, turns.stop)
 
     # -- a turn ----------------------------------------------------------------------------------------------------
 
@@ -87,7 +82,7 @@ class ChatEvents:
                 with self._answers.place(owner, address):
                     yield from self._turn(owner, order, event.choices(), key)
             except AlreadyAnswered as error:
-                yield self._shown(owner, self._store.turn(owner, error.answer_id).conversation_id, key=key)
+                yield self._feeds.thread(owner, self._store.turn(owner, error.answer_id).conversation_id, key=key)
         except LogError as error:
             yield self._refused(error, key)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page must not wait for ever
@@ -99,7 +94,7 @@ class ChatEvents:
         with closing(self._turns.run(owner, order, choices)) as updates:
             for update in updates:
                 if update.ended is not None or first:
-                    yield {**self._thread_of(owner, update, key), **self._listed(owner)}
+                    yield {**self._thread_of(owner, update, key), **self._feeds.list(owner, ListView())}
                 else:
                     yield {"live": _live(update) | {"key": key}}
                 first = False
@@ -118,18 +113,26 @@ class ChatEvents:
         if kind != "ask":
             raise InvalidText(wording.FORGED)
         pictures = tuple(self._tickets.read(owner, each) for each in event.texts("pictures", MAX_PICTURES))
-        return Ask(event.id("conversation"), event.text("text", MAX_TEXT), pictures, key)
+        text, private = event.text("text", MAX_TEXT), event.flag("private")
+        return Ask(event.id("conversation"), text, pictures, key, private)
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def open(self, owner: str, event: BrowserEvent) -> Feeds:
-        """A conversation; one that is not there, or not theirs, comes as `gone`, so that the page leaves it."""
+        """A conversation; one that is not there, or not theirs, comes as `gone`, so that the page leaves it. `turn`,
+        where a search found its words, is brought into view, and its version is shown."""
         conversation_id = event.text("conversation")
         try:
-            return self._shown(owner, conversation_id)
+            focus = event.turn() if event.has("turn") else None
+            if focus is not None:
+                shown = self._store.load(owner, conversation_id).shown
+                inside = self._store.turn(owner, focus).conversation_id == conversation_id
+                if inside and focus not in [turn.id for turn in shown]:
+                    self._store.show(owner, focus)
+            return self._feeds.thread(owner, conversation_id, focus=focus)
         except NotFound as error:
             gone = {"conversation": conversation_id, "gone": True, "title": "", "html": "", "key": ""}
-            return {"thread": {"n": next(self._numbers), **gone}, **self._refused(error)}
+            return {"thread": {"n": self._feeds.number(), **gone}, **self._refused(error)}
 
     def version(self, owner: str, event: BrowserEvent) -> Feeds:
         """Show the version before or after this turn."""
@@ -138,11 +141,11 @@ class ChatEvents:
         index = [each.id for each in versions].index(turn.id) + event.step()
         if 0 <= index < len(versions):
             self._store.show(owner, versions[index].id)
-        return self._shown(owner, turn.conversation_id)
+        return self._feeds.thread(owner, turn.conversation_id)
 
     def list(self, owner: str, event: BrowserEvent) -> Feeds:
-        """The newest conversations, as many as the page wants to show, that contain what is searched for."""
-        return self._listed(owner, event.text("search"), event.count("shown", CONVERSATIONS_A_PAGE, MAX_LISTED))
+        """The conversations that the page wants to show: the newest, found by words, of a tag, or the archived."""
+        return self._feeds.list(owner, view_of(event))
 
     def status(self, owner: str, event: BrowserEvent) -> Feeds:
         """The worker's state, and what the model says of itself."""
@@ -151,7 +154,7 @@ class ChatEvents:
         health = status.health
         return {
             "status": {
-                "n": next(self._numbers),  # it tells the page that the program is still there
+                "n": self._feeds.number(),  # it tells the page that the program is still there
                 "words": status.words,
                 "tone": tone,
                 "about": status.about,
@@ -174,7 +177,7 @@ class ChatEvents:
             html = self._prompts.html(owner, turn_id)
         except (WorkerError, LogError) as error:
             html = f'<p class="facts">{escape(wording.sentence(error))}</p>'
-        return {"prompt": {"n": next(self._numbers), "turn": turn_id, "html": html}}
+        return {"prompt": {"n": self._feeds.number(), "turn": turn_id, "html": html}}
 
     def switch(self, owner: str, event: BrowserEvent) -> Feeds:
         """Change the model; the status tells how it goes."""
@@ -190,45 +193,28 @@ class ChatEvents:
         self._restart()
         return {}
 
-    # -- changes ---------------------------------------------------------------------------------------------------
-
-    def rate(self, owner: str, event: BrowserEvent) -> Feeds:
-        rating = event.text("rating")
-        if rating not in ("up", "down", ""):
-            raise InvalidText(wording.FORGED)
-        turn_id = event.turn()
-        self._store.rate(owner, turn_id, rating or None)  # type: ignore[arg-type]
-        return self._shown(owner, self._store.turn(owner, turn_id).conversation_id)
-
-    def rename(self, owner: str, event: BrowserEvent) -> Feeds:
-        conversation_id = event.text("conversation")
-        self._store.rename(owner, conversation_id, event.text("title"))
-        shown = self._shown(owner, conversation_id) if event.id("open") == conversation_id else {}
-        return {**shown, **self._listed(owner)}
-
-    def delete(self, owner: str, event: BrowserEvent) -> Feeds:
-        conversation_id = event.text("conversation")
-        self._turns.stop(owner, conversation_id)
-        self._store.delete(owner, conversation_id)
-        return self._listed(owner)
+    # -- to and fro ------------------------------------------------------------------------------------------------
 
     def answered(
         self, what: Callable[[str, BrowserEvent], Feeds], owner: str | None, data: object
     ) -> Feeds:
         """The outcome of an event, or the sentence that tells why there is none."""
         if owner is None:
-            return self._notice(wording.NO_COOKIE)
+            return self._feeds.notice(wording.NO_COOKIE)
+        key = ""
         try:
-            return what(owner, BrowserEvent(data))
+            event = BrowserEvent(data)
+            key = event.text("key", 64)
+            return what(owner, event)
         except LogError as error:
-            return self._refused(error)
+            return self._refused(error, key)
         except Exception as error:  # noqa: BLE001 - whatever it is, the person is told
-            return self._failed(error)
+            return self._failed(error, key)
 
     def streamed(self, owner: str | None, data: object, address: str | None = None) -> Iterator[Feeds]:
         """A turn's messages; a refusal is one of them."""
         if owner is None:
-            yield self._notice(wording.NO_COOKIE)
+            yield self._feeds.notice(wording.NO_COOKIE)
             return
         try:
             event = BrowserEvent(data)
@@ -240,43 +226,20 @@ class ChatEvents:
     # -- messages --------------------------------------------------------------------------------------------------
 
     def _thread_of(self, owner: str, update: Update, key: str) -> Feeds:
-        shown = self._shown(owner, update.conversation_id, key=key)
+        shown = self._feeds.thread(owner, update.conversation_id, key=key)
         if "thread" in shown:
             shown["thread"] |= {"answer": update.answer_id, "ended": update.ended is not None}
         if update.ended is not None and update.note:
-            shown |= self._notice(update.note)
+            shown |= self._feeds.notice(update.note)
         return shown
-
-    def _shown(self, owner: str, conversation_id: str, *, key: str = "") -> Feeds:
-        conversation = self._store.load(owner, conversation_id)
-        return {
-            "thread": {
-                "n": next(self._numbers),
-                "key": key,
-                "conversation": conversation.id,
-                "title": conversation.title,
-                "html": thread_html(conversation.shown),
-            }
-        }
-
-    def _listed(self, owner: str, search: str = "", shown: int = CONVERSATIONS_A_PAGE) -> Feeds:
-        searched = search.strip()
-        found = self._store.recent(owner, searched, limit=shown + 1)
-        more = len(found) > shown
-        html = sidebar_html(found[:shown], now=datetime.now().astimezone(), searched=searched, more=more)
-        # Told back as it was sent: browsers strip other characters than Python does.
-        return {"list": {"n": next(self._numbers), "search": search, "shown": shown, "more": more, "html": html}}
 
     def _refused(self, error: LogError, key: str = "") -> Feeds:
         _log.info("refused: %s", error)
-        return self._notice(wording.sentence(error), key)
+        return self._feeds.notice(wording.sentence(error), key)
 
     def _failed(self, error: Exception, key: str = "") -> Feeds:
         _log.exception("an event failed in a way that nobody foresaw")
-        return self._notice(wording.sentence(error), key)
-
-    def _notice(self, words: str, key: str = "") -> Feeds:
-        return {"notice": {"n": next(self._numbers), "words": words, "key": key}}
+        return self._feeds.notice(wording.sentence(error), key)
 
 
 def _live(update: Update) -> dict[str, Any]:

@@ -14,15 +14,17 @@ from typing import Any
 
 import gradio as gr
 
-from app import library_tab
+from app import library_tab, own_events
 from app.browser_event import BrowserEvent
-from app.chat_events import ChatEvents, Feeds
+from app.chat_events import ChatEvents
+from app.chat_feeds import Feeds
+from app.judgement_view import reasons_html
 from app.visitors import owner_of
 
 FOLDER = Path(__file__).resolve().parent
 EXAMPLES = FOLDER / "examples"
 FEEDS = ("thread", "live", "list", "notice", "status", "prompt")
-EVENTS = ("turn", "stop", "open", "version", "list", "rate", "rename", "delete", "restart", "prompt", "switch")
+EVENTS = ("turn", "stop", "open", "version", "list", "restart", "prompt", "switch")
 STATUS_SECONDS = 1.5
 MAX_ANSWERS_AT_ONCE = 32
 """Streams that this page holds open; the worker has its own queue and says each one's place in it."""
@@ -36,7 +38,7 @@ def build(events: ChatEvents) -> None:
         html_template="",
         elem_classes="wire",
         # The names are listed because the component offers the events that it finds here in quotes.
-        js_on_load=f"loop.connect(trigger); /* {' '.join(repr(name) for name in EVENTS)} */",
+        js_on_load=f"loop.connect(trigger); /* {' '.join(map(repr, EVENTS + own_events.EVENTS))} */",
     )
 
     def answer(what: Callable[[str, BrowserEvent], Feeds]) -> Callable[..., list[Any]]:
@@ -52,8 +54,10 @@ def build(events: ChatEvents) -> None:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple", "api_visibility": "private"}
     wire.turn(turn, None, feeds, concurrency_limit=MAX_ANSWERS_AT_ONCE, **quiet)
-    for name in EVENTS[1:]:
-        getattr(wire, name)(answer(getattr(events, name)), None, feeds, queue=False, **quiet)
+    deeds = {name: getattr(events, name) for name in EVENTS[1:]}
+    deeds |= {name: getattr(events.own, name) for name in own_events.EVENTS}
+    for name, deed in deeds.items():
+        getattr(wire, name)(answer(deed), None, feeds, queue=False, **quiet)
 
     def status(request: gr.Request) -> dict[str, Any]:
         told = events.answered(events.status, _owner(request) or "nobody", {})
@@ -67,6 +71,7 @@ def build(events: ChatEvents) -> None:
 def shell_html() -> str:
     """The page's frame with the examples and the library's parts put in."""
     page = (FOLDER / "shell.html").read_text(encoding="utf-8").replace("EXAMPLES", _examples_html())
+    page = page.replace("REASON_BOXES", reasons_html())
     return page.replace("LIBRARY_SIDE", library_tab.side_html()).replace("LIBRARY_STAGE", library_tab.stage_html())
 
 

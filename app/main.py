@@ -176,6 +176,7 @@ def launch(
     from starlette.middleware import Middleware
 
     from app import chat_tab, theme
+    from app.conversation_file import ConversationFiles
     from app.library_events import LibraryEvents
     from app.library_imports import LibraryImports
     from app.library_routes import LibraryRoutes
@@ -196,6 +197,7 @@ def launch(
 
     owner_of = route_owner(bool(everyone))
     routes = PictureRoutes(store, tickets, owner_of, chat_tab.EXAMPLES).routes()
+    routes += ConversationFiles(store, owner_of).routes()
     library = None
     if exports is not None:
         library = LibraryEvents(store, exports, may_review)

@@ -10,6 +10,7 @@ from html import escape
 
 from app import wording
 from app.answer_markup import answer_html, plain_html
+from app.judgement_view import correction_html, data_html, thumbs_html, verdict_html
 from app.tool_view import tool
 from conversations.messages import ImageRef
 from conversations.turns import AnswerDetails, Turn
@@ -49,10 +50,15 @@ def _reply(turn: Turn, *, last: bool) -> str:
     phase = '<p class="phase">Answering</p>' if state == "running" and not turn.text else ""
     tools = "" if state == "running" else _reply_tools(turn)
     classes = "reply last" if last else "reply"
+    right = correction_html(turn)
+    answer = f'<div class="answer" dir="auto">{phase}{text}</div>'
+    if right:
+        given = f'<section class="given" aria-label="The model’s answer"><h4>The model’s answer</h4>{answer}</section>'
+        answer = f'<div class="beside">{given}{right}</div>'
     return (
         f'<article class="{classes}" data-turn="{turn.id}" data-question="{turn.parent_id}" data-state="{state}" '
-        f'data-raw="{escape(turn.text)}"><h3 class="unseen">The model</h3>'
-        f'<div class="answer" dir="auto">{phase}{text}</div>{_ending(details)}{tools}</article>'
+        f'data-raw="{escape(turn.text)}"{data_html(turn)}><h3 class="unseen">The model</h3>'
+        f"{answer}{_ending(details)}{verdict_html(turn)}{tools}</article>"
     )
 
 
@@ -92,14 +98,12 @@ def _versions(turn: Turn) -> str:
 
 
 def _reply_tools(turn: Turn) -> str:
-    up, down = turn.rating == "up", turn.rating == "down"
     return (
         '<div class="tools">'
         + _versions(turn)
         + tool("copy", "Copy the answer", "copy")
         + tool("retry", "Answer again", "retry")
-        + tool("rate", "A good answer", "up", value="up", pressed=up)
-        + tool("rate", "A bad answer", "down", value="down", pressed=down)
+        + thumbs_html(turn)
         + tool("see-prompt", "What does the model see?", "eye", needs="prompt")
         + (f'<span class="measures">{escape(measures(turn.answer))}</span>' if turn.answer else "")
         + "</div>"

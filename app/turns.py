@@ -34,12 +34,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A new question at the end of a conversation; `conversation_id` None begins one."""
+    """A new question at the end of a conversation; `conversation_id` None begins one, `private` if that is said."""
 
     conversation_id: str | None
     text: str
     pictures: tuple[ImageRef, ...]
     request_key: str
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class Turns:
             )
         if not order.text.strip() and not order.pictures:
             raise InvalidText(wording.NOTHING_TO_SEND)
-        conversation_id = order.conversation_id or self._begin(owner, order.request_key)
+        conversation_id = order.conversation_id or self._begin(owner, order)
         shown = self._store.load(owner, conversation_id).shown
         return self._store.add_question(
             owner,
@@ -181,12 +182,14 @@ class Turns:
             request_key=order.request_key,
         )
 
-    def _begin(self, owner: str, request_key: str) -> str:
+    def _begin(self, owner: str, order: Ask) -> str:
         """A new conversation; for the same request, sent twice, the same one."""
         with self._lock:
-            known = self._begun.get((owner, request_key))
+            known = self._begun.get((owner, order.request_key))
             if known is None:
-                known = self._begun[owner, request_key] = self._store.create(owner).id
+                known = self._begun[owner, order.request_key] = self._store.create(owner).id
+                if order.private:  # before there is anything in it
+                    self._store.history.set_private(owner, known, True)
                 while len(self._begun) > NUM_KEYS_REMEMBERED:
                     self._begun.popitem(last=False)
             return known

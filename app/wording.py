@@ -46,6 +46,7 @@ NOTHING_TO_SEND = "Nothing to send yet: write a question or add a picture."
 FORGED = "The page sent something that it never would; reload it and try again."
 NO_COOKIE = "This browser has no visitor's cookie; allow cookies for this page and reload it."
 TOO_MANY_UPLOADS = "Too many pictures are being sent in just now; add this one again in a moment."
+TOO_MANY_FILES = "Too many conversations are being read or written as files just now; try again in a moment."
 TOO_MANY_DRAFTS_OF_ALL = (
     "More pictures wait to be sent than this program keeps for all its visitors; add this one again later."
 )
@@ -170,6 +171,19 @@ def too_many_answers(limit: int, of_address: bool) -> str:
 def too_many_uploads(limit: int, of_address: bool) -> str:
     whose = "from your network" if of_address else "from you"
     return f"At most {limit} pictures are taken {whose} at the same time; add this one again in a moment."
+
+
+def too_many_files(limit: int, of_address: bool) -> str:
+    whose = "for your network" if of_address else "for you"
+    return f"At most {limit} conversations are read or written as files {whose} at once; try again in a moment."
+
+
+def file_too_large(limit: int) -> str:
+    return f"This file is too large: a conversation's may have at most {limit / 1_000_000:.0f} MB."
+
+
+def file_too_slow(seconds: float) -> str:
+    return f"This file took longer than {seconds:.0f} seconds to arrive; use a faster line."
 
 
 def too_many_logins(seconds: int) -> str:

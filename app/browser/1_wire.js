@@ -8,6 +8,8 @@ window.loop = (() => {
     lost: false, // whether the program is silent
     writing: new Map(), // conversation id -> answer id that this page is receiving
     trimmed: new Set(), // conversations that go on without their oldest turns
+    isPrivate: false, // whether the open conversation, or the next new one, is kept out of training
+    sought: null, // the turn that a search found, to be shown when its conversation comes
   };
   const listeners = {};
   const waiting = [];

@@ -20,7 +20,7 @@
     const key = loop.key();
     const message = {
       kind, key, conversation: loop.conversation, choices: loop.choices(),
-      drop_oldest: loop.trimmed.has(loop.conversation), ...data,
+      drop_oldest: loop.trimmed.has(loop.conversation), private: loop.isPrivate, ...data,
     };
     loop.pending = { key, message, sent, visit: loop.visit, stop: false, timer: setTimeout(unheard, loop.patience, key) };
     loop.say("turn", message);

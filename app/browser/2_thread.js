@@ -9,8 +9,10 @@
     if (!id || id !== loop.conversation) loop.visit += 1;
     loop.conversation = id;
     if (step) history[step]({}, "", id ? `?c=${id}` : location.pathname);
-    if (id) loop.say("open", { conversation: id });
-    else show({ conversation: null, title: "", html: "" });
+    const turn = loop.sought;
+    loop.sought = null;
+    if (id) loop.say("open", turn ? { conversation: id, turn } : { conversation: id });
+    else show({ conversation: null, title: "", html: "", private: false });
     loop.changed();
   };
 
@@ -38,12 +40,15 @@
       if (!editing || feed.key) replace($("#thread"), feed.html);
       refocus($("#thread"));
       $("#thread").dataset.conversation = feed.conversation;
+      loop.isPrivate = Boolean(feed.private);
       $("#title").textContent = feed.title || "New chat";
       document.title = feed.title ? `${feed.title} – LLaVA Loop` : "LLaVA Loop";
       $(".room").dataset.empty = feed.html ? "no" : "yes";
       if (changed) stuck = true;
       if (feed.ended) announce(feed);
-      follow();
+      const sought = feed.focus && $(`#thread article[data-turn="${feed.focus}"]`);
+      if (sought) point(sought);
+      else follow();
     }
     loop.changed();
   }
@@ -107,8 +112,17 @@
   }
 
   function announce(feed) {
-    const replies = $$("#thread .reply .answer");
-    $("#announce").textContent = replies.length ? replies[replies.length - 1].textContent.slice(0, 500) : feed.title;
+    const replies = $$("#thread .reply");
+    const last = replies.length && $(".answer", replies[replies.length - 1]);
+    $("#announce").textContent = last ? last.textContent.slice(0, 500) : feed.title;
+  }
+
+  // What was searched for stands in the middle, and is tinted for a moment.
+  function point(place) {
+    stuck = false;
+    place.scrollIntoView({ block: "center", behavior: "instant" });
+    place.classList.add("sought");
+    setTimeout(() => place.classList.remove("sought"), 2400);
   }
 
   function follow() {
@@ -143,11 +157,6 @@
     const question = $(`#thread .question[data-turn="${article(element).dataset.question}"]`);
     loop.open(null);
     loop.redraft(question?.dataset.raw || "");
-  });
-  loop.does("rate", (element) => {
-    const value = element.getAttribute("aria-pressed") === "true" ? "" : element.dataset.value;
-    for (const each of $$('[data-do="rate"]', article(element))) each.setAttribute("aria-pressed", String(each.dataset.value === value));
-    loop.say("rate", { turn: Number(article(element).dataset.turn), rating: value });
   });
   loop.does("version", (element) =>
     loop.say("version", {

@@ -40,14 +40,25 @@
   }
   const PAGE = 50; // as many as the program tells unasked
   let wanted = PAGE; // how many conversations the list shows at most
-  const ask = () => loop.say("list", { search: $("#search").value, shown: wanted });
+  // What the list shows just now; every change of a conversation carries it, and gets the list as it is then.
+  loop.view = () => ({
+    search: $("#search").value, shown: wanted, tag: $("#of-tag").value,
+    archived: $("#archived").getAttribute("aria-pressed") === "true",
+  });
+  const ask = () => loop.say("list", loop.view());
+  loop.list = () => { wanted = PAGE; growing = false; ask(); };
+  const isOfView = (feed) => ["search", "tag", "archived"].every((each) => feed[each] === loop.view()[each]);
 
   loop.does("side", () => side($(".room").dataset.side === "open" ? "closed" : "open"));
   loop.does("veil", () => { closeIfNarrow(); drawer(false); });
   loop.does("new", () => { loop.open(null); closeIfNarrow(); $("#draft").focus(); });
-  loop.does("open", (element) => { loop.open(conversation(element)); loop.notice(""); closeIfNarrow(); });
-  loop.does("rename", (element) => {
-    const chat = element.closest(".chat");
+  loop.does("open", (element) => {
+    loop.sought = Number(element.closest(".chat").dataset.turn) || null;
+    loop.open(conversation(element));
+    loop.notice("");
+    closeIfNarrow();
+  });
+  loop.rename = (chat) => {
     const box = Object.assign(document.createElement("input"), { value: $(".open", chat).textContent, maxLength: 200 });
     box.className = "renaming";
     box.setAttribute("aria-label", "Title");
@@ -63,7 +74,7 @@
       delete chat.dataset.renaming;
       if (keep && title && title !== $(".open", chat).textContent) {
         $(".open", chat).textContent = title;
-        loop.say("rename", { conversation: chat.dataset.conversation, title, open: loop.conversation });
+        loop.say("rename", { conversation: chat.dataset.conversation, title, open: loop.conversation, ...loop.view() });
       }
     };
     box.addEventListener("keydown", (event) => {
@@ -71,12 +82,13 @@
       if (event.key === "Escape") { event.stopPropagation(); end(false); }
     });
     box.addEventListener("blur", () => end(true));
-  });
+    box.focus();
+  };
   let doomed = null;
-  loop.does("delete", (element) => { doomed = conversation(element); $("#ask-delete").showModal(); });
+  loop.doom = (chat) => { doomed = chat.dataset.conversation; $("#ask-delete").showModal(); };
   loop.does("really-delete", () => {
     $("#ask-delete").close();
-    loop.say("delete", { conversation: doomed });
+    loop.say("delete", { conversation: doomed, ...loop.view() });
     if (doomed === loop.conversation) loop.open(null, "replaceState");
   });
   let growing = false; // between Show more and what it brings
@@ -87,7 +99,8 @@
     ask();
   });
   loop.on("list", (feed) => {
-    if (feed.search !== $("#search").value || (feed.more && feed.shown < wanted)) return ask();
+    loop.offerTags(feed.tags);
+    if (!isOfView(feed) || (feed.more && feed.shown < wanted)) return ask();
     if ($("#chats [data-renaming]")) return;
     const before = $$("#chats .chat").length;
     const focused = held($("#chats")) && document.activeElement;
@@ -206,7 +219,7 @@
     $("#choices").addEventListener("input", told);
     $("#choices").addEventListener("submit", (event) => event.preventDefault());
     let soon;
-    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 200); wanted = PAGE; growing = false; });
+    $("#search").addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(loop.list, 200); });
     ask();
   });
 })();

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.browser_event import BrowserEvent
 from app.chat_events import ChatEvents
+from app.own_events import EVENTS as OWN
 from app.picture_routes import Tickets
 from app.turns import Choices, Turns
 from app.worker_status import WorkerStatus
@@ -89,10 +90,10 @@ def test_nothing_of_another_owner_can_be_seen_or_changed(
     attempts = [
         (events.open, {"conversation": conversation}),
         (events.stop, {"conversation": conversation}),
-        (events.rename, {"conversation": conversation, "title": "mine"}),
-        (events.delete, {"conversation": conversation}),
+        (events.own.rename, {"conversation": conversation, "title": "mine"}),
+        (events.own.delete, {"conversation": conversation}),
         (events.version, {"turn": answer.id, "step": 1}),
-        (events.rate, {"turn": answer.id, "rating": "up"}),
+        (events.own.rate, {"turn": answer.id, "rating": "up"}),
     ]
     for what, data in attempts:
         told = events.answered(what, BOB, data)
@@ -123,13 +124,13 @@ def test_rating_renaming_deleting_and_versions_work(events: ChatEvents, store: C
     )
     assert ">1/2<" in shown["thread"]["html"]
     for rating, kept in (("up", "up"), ("down", "down"), ("", None)):
-        events.answered(events.rate, ANN, {"turn": answer.id, "rating": rating})
+        events.answered(events.own.rate, ANN, {"turn": answer.id, "rating": rating})
         assert store.turn(ANN, answer.id).rating == kept
     renamed = events.answered(
-        events.rename, ANN, {"conversation": conversation, "title": "Shapes", "open": conversation}
+        events.own.rename, ANN, {"conversation": conversation, "title": "Shapes", "open": conversation}
     )
     assert renamed["thread"]["title"] == "Shapes" and "Shapes" in renamed["list"]["html"]
-    events.answered(events.delete, ANN, {"conversation": conversation})
+    events.answered(events.own.delete, ANN, {"conversation": conversation})
     assert store.recent(ANN) == []
 
 
@@ -151,6 +152,13 @@ _NAMES = (
     "title",
     "search",
     "choices",
+    "reasons",
+    "note",
+    "tags",
+    "tag",
+    "on",
+    "remove",
+    "private",
 )
 _VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=20),
@@ -166,8 +174,10 @@ _VALUES = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60
 )
 def test_whatever_is_forged_is_refused_in_words(events: ChatEvents, data: Any) -> None:
-    for name in ("open", "stop", "version", "list", "rate", "rename", "delete", "status"):
+    for name in ("open", "stop", "version", "list", "status"):
         assert isinstance(events.answered(getattr(events, name), ANN, data), dict)
+    for name in OWN:
+        assert isinstance(events.answered(getattr(events.own, name), ANN, data), dict)
     for message in events.streamed(ANN, data):
         assert set(message) <= {"thread", "list", "live", "notice"}
 
@@ -283,7 +293,7 @@ def test_a_worker_that_runs_elsewhere_is_not_started_from_here(events: ChatEvent
 def test_the_list_comes_in_pages_also_what_was_searched_for(
     events: ChatEvents, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.chat_events.CONVERSATIONS_A_PAGE", 3)
+    monkeypatch.setattr("app.chat_feeds.CONVERSATIONS_A_PAGE", 3)
     for number in range(8):
         store.add_question(ANN, store.create(ANN).id, f"{'zebra' if number % 2 else 'okapi'} number {number}")
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from app.sidebar_view import day_name, sidebar_html
+from app.sidebar_view import ListView, day_name, sidebar_html
 from conversations.turns import ConversationSummary
 
 NOW = datetime(2026, 3, 15, 0, 30, tzinfo=timezone(timedelta(hours=2)))
@@ -46,7 +46,7 @@ def test_conversations_stand_under_their_day_and_titles_are_escaped() -> None:
 
 def test_an_empty_list_says_why() -> None:
     assert "will appear here" in sidebar_html([], now=NOW)
-    assert "Nothing found for “&lt;i&gt;”" in sidebar_html([], now=NOW, searched="<i>")
+    assert "Nothing found for “&lt;i&gt;”" in sidebar_html([], ListView(search="<i>"), now=NOW)
 
 
 def test_a_button_for_more_stands_below_the_last_one_where_there_are_more() -> None:

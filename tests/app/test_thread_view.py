@@ -88,7 +88,7 @@ def test_versions_are_counted_and_the_ends_are_ends() -> None:
 
 def test_ratings_show_as_pressed() -> None:
     buttons = {
-        each["aria-label"]: each
+        each.get("aria-label"): each
         for tag, each in Elements(thread_html([QUESTION, replace(ANSWER, rating="down")])).found
         if tag == "button"
     }
