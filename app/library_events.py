@@ -21,6 +21,7 @@ from app.library_view import item_html, line_html, queue_html
 from app.worker_errors import WorkerError
 from conversations.actions import Action
 from conversations.errors import InvalidText, LogError, NotFound
+from conversations.filters import Filters
 from conversations.review import Item, Place
 from conversations.search_words import highlights, searched
 from conversations.store import ConversationStore
@@ -69,16 +70,17 @@ class LibraryEvents:
         return {"door": {"models": self._curation.models(), "tags": self._curation.tags()}}
 
     def queue(self, owner: str, event: LibraryRequest) -> Feeds:
-        """A page of the answers that are meant, and how many there are."""
+        """A page of the answers that are meant, and how many there are; or that alone (`only_count`)."""
         filters, after = event.filters(), event.place()
+        if event.flag("only_count"):
+            return {"queue": {"key": event.text("key", 64), "html": None, "count": self._count(filters)}}
         items = self._curation.page(filters, after, ITEMS_A_PAGE + 1)
         shown = items[:ITEMS_A_PAGE]
-        counted = self._curation.count(filters) if after is None else None
         return {
             "queue": {
                 "key": event.text("key", 64),
                 "html": queue_html(shown),
-                "count": None if counted is None else {"number": counted.number, "capped": counted.capped},
+                "count": self._count(filters) if after is None else None,
                 "after": _place(shown[-1].place) if len(items) > len(shown) else None,
                 "more": after is not None,
             }
@@ -96,6 +98,10 @@ class LibraryEvents:
             ),
         )
 
+    def _count(self, filters: Filters) -> dict[str, Any]:
+        counted = self._curation.count(filters)
+        return {"number": counted.number, "capped": counted.capped}
+
     def groups(self, owner: str, event: LibraryRequest) -> Feeds:
         """Near-duplicates among the answers that are meant."""
         found = self._curation.duplicates(event.filters(), GROUPS_SHOWN)
@@ -109,19 +115,19 @@ class LibraryEvents:
     def decide(self, owner: str, event: LibraryRequest) -> Feeds:
         turn = event.turn()
         action = self._curation.set_state(owner, turn, event.state())
-        return {**self._item(owner, self._curation.item(turn)), **self._done(action)}
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action, turn)}
 
     def tags(self, owner: str, event: LibraryRequest) -> Feeds:
         turn = event.turn()
         action = self._curation.tag(owner, turn, event.tags())
-        return {**self._item(owner, self._curation.item(turn)), **self._done(action)}
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action, turn)}
 
     def correct(self, owner: str, event: LibraryRequest) -> Feeds:
         turn, text = event.turn(), event.correction()
         if self._curation.item(turn).correction == text:
             return {**self._item(owner, self._curation.item(turn)), **self._said("Nothing was changed.")}
         action = self._curation.correct(owner, turn, text)
-        return {**self._item(owner, self._curation.item(turn)), **self._done(action)}
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action, turn)}
 
     def bulk(self, owner: str, event: LibraryRequest) -> Feeds:
         """One thing on all that the filters mean."""
@@ -134,10 +140,10 @@ class LibraryEvents:
             action = self._curation.remove_tag(owner, filters, event.text("tag"))
         else:
             raise InvalidText(wording.FORGED)
-        return self._done(action, many=True)
+        return self._done(action)
 
     def keep(self, owner: str, event: LibraryRequest) -> Feeds:
-        return self._done(self._curation.keep_one(owner, event.answers(), event.turn()), many=True)
+        return self._done(self._curation.keep_one(owner, event.answers(), event.turn()))
 
     def undo(self, owner: str, event: LibraryRequest) -> Feeds:
         action = self._curation.undo(owner, event.turn("action"))
@@ -145,10 +151,8 @@ class LibraryEvents:
         words = f"Taken back on {number:,} {'answer' if number == 1 else 'answers'}."
         if not number:
             words = "Nothing was taken back: something else was decided since."
-        said = self._said(words, changed=True)
-        if event.id("shown") is not None and (shown := self._shown(owner, event)) is not None:
-            return {**said, **shown}
-        return said
+        shown = self._shown(owner, event)
+        return {**self._said(words, changed=shown is None), **(shown or {})}
 
     # -- exports ---------------------------------------------------------------------------------------------------
 
@@ -165,6 +169,11 @@ class LibraryEvents:
         self._exports.start(event.order())
         return self.jobs(owner, event)
 
+    def again(self, owner: str, event: LibraryRequest) -> Feeds:
+        """An earlier export once more, by the description that is stored with it."""
+        self._exports.start(self._exports.order(event.text("name", 100)))
+        return self.jobs(owner, event)
+
     def jobs(self, owner: str, event: LibraryRequest) -> Feeds:
         """How the export or import goes that is being made, and what was exported before."""
         return {"jobs": self._exports.told()}
@@ -176,27 +185,36 @@ class LibraryEvents:
     # -- messages --------------------------------------------------------------------------------------------------
 
     def _shown(self, owner: str, event: LibraryRequest) -> Feeds | None:
-        """The answer that stands open, as it is now."""
+        """The one answer that was meant, as it is now; None where it was many, or it is gone."""
         try:
-            return self._item(owner, self._curation.item(int(event.text("shown", 20))))
-        except (NotFound, ValueError):
+            return (
+                self._item(owner, self._curation.item(event.turn("answer"))) if event.has("answer") else None
+            )
+        except NotFound:
             return None
 
     def _item(self, owner: str, item: Item) -> Feeds:
         actions = self._curation.trail(turn_id=item.id, limit=ACTIONS_OF_AN_ANSWER)
         return {"item": {"answer": item.id, "line": line_html(item), "html": item_html(item, actions, owner)}}
 
-    def _done(self, action: Action, *, many: bool = False) -> Feeds:
+    def _done(self, action: Action, answer: int | None = None) -> Feeds:
         words = deed(action)
-        return self._said(
-            f"{words[0].upper()}{words[1:]}.", undo=action.id if action.num_answers else None, changed=many
-        )
+        undo = action.id if action.num_answers else None
+        return self._said(f"{words[0].upper()}{words[1:]}.", undo=undo, answer=answer, changed=answer is None)
 
     def _said(
-        self, words: str, *, undo: int | None = None, changed: bool = False, failed: bool = False
+        self,
+        words: str,
+        *,
+        undo: int | None = None,
+        answer: int | None = None,
+        changed: bool = False,
+        failed: bool = False,
     ) -> Feeds:
-        """`changed`: the list should be asked for anew."""
-        return {"said": {"words": words, "undo": undo, "changed": changed, "failed": failed}}
+        """`undo`: the action that can be taken back, `answer` the one that it was about; `changed`: many were, so the
+        list should be asked for anew."""
+        said = {"words": words, "undo": undo, "answer": answer, "changed": changed, "failed": failed}
+        return {"said": said}
 
 
 def _place(place: Place) -> dict[str, Any]:

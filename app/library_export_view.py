@@ -25,5 +25,6 @@ def _line(name: str, manifest: Manifest, folder: Path) -> str:
     return (
         f'<li data-export="{escape(name)}"><b>{escape(manifest.format)}</b> <span>{numbers}{without}</span>'
         f'<code dir="auto">{escape(str(folder / name))}</code>'
+        '<button type="button" class="link" data-do="export-again">Again</button>'
         f'<a class="choice" href="library/exports/{escape(name)}.zip" download>Download .zip</a></li>'
     )

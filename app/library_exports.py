@@ -24,10 +24,13 @@ from app.library_request import ExportOrder
 from conversations.errors import InvalidText, LogError, NotFound
 from conversations.examples import LoggedConversation
 from conversations.export import export
+from conversations.formats import FORMATS
+from conversations.formats.format import Options
 from conversations.manifest import MANIFEST_NAME, Manifest, Tally
 from conversations.store import ConversationStore
 
 MAX_COUNTED = 5_000_000
+MAX_LISTED = 50
 CONVERSATIONS_A_REPORT = 50
 
 _NAME = re.compile(r"\d{8}-\d{6}-[a-z]{1,20}(?:-\d{1,3})?")
@@ -71,16 +74,18 @@ class LibraryExports:
         self.job.stop()
 
     def told(self) -> dict[str, Any]:
-        """For the feed."""
-        return {**self.job.state.told(), "html": exports_html(self.listed(), self._folder)}
+        """For the feed; what was made before stays as it is while something is being made."""
+        state = self.job.state
+        html = None if state.phase == "running" else exports_html(self.listed(), self._folder)
+        return {**state.told(), "html": html}
 
     def listed(self) -> list[tuple[str, Manifest]]:
         """What was exported before, newest first. What cannot be read is left out."""
         if not self._folder.is_dir():
             return []
-        found = []
+        found: list[tuple[str, Manifest]] = []
         for folder in sorted(self._folder.iterdir(), reverse=True):
-            if _NAME.fullmatch(folder.name):
+            if len(found) < MAX_LISTED and _NAME.fullmatch(folder.name):
                 try:
                     text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
                     found.append((folder.name, Manifest.from_json(text)))
@@ -94,6 +99,13 @@ class LibraryExports:
         if not _NAME.fullmatch(name) or folder.is_symlink() or not (folder / MANIFEST_NAME).is_file():
             raise NotFound(f"There is no export {name[:60]!r}; it may have been removed.")
         return folder
+
+    def order(self, name: str) -> ExportOrder:
+        """By which an earlier export was made. Raises NotFound, BrokenManifest."""
+        manifest = Manifest.from_json((self.folder(name) / MANIFEST_NAME).read_text(encoding="utf-8"))
+        if manifest.format not in FORMATS:
+            raise NotFound(f"There is no format {manifest.format[:60]!r} any more; choose another.")
+        return ExportOrder(FORMATS[manifest.format], Options(manifest.several_pictures), manifest.selection)
 
     def _new_name(self, format: str) -> str:
         stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{format}"

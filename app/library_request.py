@@ -33,6 +33,9 @@ class ExportOrder:
 class LibraryRequest(BrowserEvent):
     """The data of one event of the library."""
 
+    def has(self, name: str) -> bool:
+        return self._data.get(name) is not None
+
     def mapping(self, name: str) -> Mapping[str, Any]:
         value = self._data.get(name, {})
         if not isinstance(value, Mapping):
@@ -45,7 +48,7 @@ class LibraryRequest(BrowserEvent):
 
     def place(self) -> Place | None:
         """Below which item the next page begins; None: from the top."""
-        if self._data.get("after") is None:
+        if not self.has("after"):
             return None
         after = LibraryRequest(self._data["after"])
         try:
@@ -69,7 +72,7 @@ class LibraryRequest(BrowserEvent):
 
     def correction(self) -> str | None:
         """None takes it back."""
-        return None if self._data.get("text") is None else self.text("text", 200_000)
+        return self.text("text", 200_000) if self.has("text") else None
 
     def answers(self) -> list[int]:
         value = self._data.get("answers")

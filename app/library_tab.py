@@ -21,7 +21,7 @@ STYLE = FOLDER / "library.css"
 FEEDS = ("door", "queue", "item", "said", "groups", "outlook", "check", "jobs", "trail")
 EVENTS = (
     "library", "queue", "item", "groups", "trail", "decide", "tags", "correct", "bulk", "keep", "undo", "outlook",
-    "check", "export", "jobs", "halt",
+    "check", "export", "again", "jobs", "halt",
 )  # fmt: skip
 
 

@@ -56,32 +56,33 @@
   loop.does("library-panel", (element) => library.to(element.dataset.value));
 
   // -- what was done, and the way back
-  let undo = null; // the action that Undo takes back
+  let undo = null; // {action, answer}: what Undo takes back, and the one answer that it was about
   let hiding;
-  library.tell = (words, { action = null, failed = false } = {}) => {
-    undo = action;
+  library.tell = (words, { back = null, failed = false } = {}) => {
+    undo = back;
     $("#toast .words").textContent = words;
-    $('#toast [data-do="undo"]').hidden = action === null;
+    $('#toast [data-do="undo"]').hidden = back === null;
     $("#toast").classList.toggle("failed", failed);
     $("#toast").hidden = !words;
     clearTimeout(hiding);
-    if (action === null && !failed) hiding = setTimeout(() => library.tell(""), 6000);
+    if (back === null && !failed) hiding = setTimeout(() => library.tell(""), 6000);
   };
   loop.does("hide-toast", () => library.tell(""));
   loop.does("undo", () => {
     if (undo === null) return;
-    library.say("undo", { action: undo, shown: String(library.chosen ?? "") });
+    library.say("undo", undo);
+    if (undo.answer !== null) library.choose(undo.answer);
     library.tell("Taking it back");
   });
   loop.does("undo-action", (element) => {
     element.disabled = true;
-    library.say("undo", { action: Number(element.dataset.action), shown: String(library.chosen ?? "") });
+    library.say("undo", { action: Number(element.dataset.action) });
   });
   loop.on("library_said", (feed) => {
-    library.tell(feed.words, { action: feed.undo, failed: feed.failed });
+    library.tell(feed.words, { back: feed.undo === null ? null : { action: feed.undo, answer: feed.answer }, failed: feed.failed });
     if (feed.failed) return;
-    if (feed.changed || library.panel === "trail") entered[library.panel]?.();
-    else library.recount?.();
+    if (feed.changed) entered[library.panel]?.();
+    else library.recount();
   });
   loop.on("library_trail", (feed) => ($("#trail").innerHTML = feed.html));
   library.enters("trail", () => library.say("trail"));

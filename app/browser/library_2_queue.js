@@ -35,7 +35,12 @@
     library.say("queue", { filters: library.filters(), key });
     $('[data-do="clear-filters"]').hidden = !Object.keys(library.filters()).length;
   };
-  library.recount = library.renew;
+  // What was decided stays in the list, so that the keys do not jump; only the number follows.
+  let counting = null;
+  library.recount = () => {
+    counting = loop.key();
+    library.say("queue", { filters: library.filters(), key: counting, only_count: true });
+  };
   library.enters("review", library.renew);
   loop.does("clear-filters", () => { $("#filters").reset(); library.filtered(); });
   library.filtered = () => {
@@ -55,6 +60,7 @@
     for (const each of $$(".bulk button")) each.disabled = !number;
   }
   loop.on("library_queue", (feed) => {
+    if (feed.key === counting && feed.html === null) return counted(feed.count);
     if (feed.key !== key) return;
     after = feed.after;
     if (feed.count) counted(feed.count);
@@ -77,6 +83,7 @@
   // -- the one that is looked at
   const narrow = matchMedia("(max-width: 800px)");
   function rest() {
+    if (unsaved()) return;
     library.chosen = wanted = null;
     delete $("#library").dataset.desk;
     $("#desk").innerHTML = '<p class="faint big">Nothing is chosen.</p>';
@@ -90,13 +97,24 @@
     }
   }
   const look = (id) => library.say("item", { turn: id, words: $('#filters [name="text"]').value });
+  // What is being written and not yet kept is not left by accident.
+  function unsaved() {
+    const box = $("#desk .writing textarea");
+    return box && box.value !== box.dataset.before ? box : null;
+  }
   function choose(id) {
+    const box = unsaved();
+    if (box && id !== library.chosen) {
+      library.tell("A correction is not saved yet: save it, or cancel it.", { failed: true });
+      return box.focus();
+    }
     library.chosen = wanted = id;
     mark();
     entry(id)?.scrollIntoView({ block: "nearest" });
     look(id);
     $("#library").dataset.desk = "open"; // on a phone it lies over the list
   }
+  library.choose = choose;
   library.step = (by) => {
     const all = entries().map((each) => Number(each.dataset.answer));
     const at = all.indexOf(library.chosen);
@@ -113,7 +131,8 @@
     if (feed.answer !== wanted) return;
     const same = $("#desk .case")?.dataset.answer === String(feed.answer);
     const place = same ? $("#desk").scrollTop : 0;
-    if (same && $("#desk .writing")) return; // what is being written stays
+    const writing = same && $("#desk .writing");
+    if (writing && !writing.dataset.sent) return; // what is being written stays
     $("#desk").innerHTML = feed.html;
     $("#desk").scrollTop = place;
   });
@@ -144,13 +163,13 @@
       '<button type="button" class="choice drop-it">Take it back</button><span class="gap"></span>' +
       '<button type="button" class="choice cancel">Cancel</button><button type="submit" class="choice first">Save<kbd>Ctrl ↵</kbd></button></div>';
     const box = $("textarea", form);
-    box.value = before ?? $(".answer-text", open).dataset.raw;
+    box.value = box.dataset.before = before ?? $(".answer-text", open).dataset.raw;
     $(".drop-it", form).hidden = before === undefined;
     $(".correction", open).replaceWith(form);
     open.dataset.writing = "yes";
     const end = (data) => {
       const turn = Number(open.dataset.answer);
-      form.remove();
+      form.dataset.sent = "yes"; // it stays until the program has kept it
       if (data) library.say("correct", { turn, ...data });
       else look(turn);
     };
@@ -165,6 +184,9 @@
     box.focus();
     box.setSelectionRange(box.value.length, box.value.length);
   });
+
+  loop.on("library_said", (feed) => { if (feed.failed) delete $("#desk .writing")?.dataset.sent; });
+  window.addEventListener("beforeunload", (event) => { if (unsaved()) event.preventDefault(); });
 
   // -- tags, of one answer or of all that are meant
   let tagged = null; // an answer's id, or "all"

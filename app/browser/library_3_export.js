@@ -12,7 +12,7 @@
     const share = (name) => Math.min(100, Math.max(0, Number(form[name].value) || 0)) / 100;
     return {
       format: form.format.value,
-      several_pictures: form.several_pictures.checked,
+      several_pictures: form.format.value === "llava" && form.several_pictures.checked,
       selection: {
         filters: library.filters(), validation: share("validation"), test: share("test"),
         seed: Math.trunc(Number(form.seed.value) || 0), mask_personal_data: form.mask.checked,
@@ -64,12 +64,13 @@
     if (feed.kind === "import" && last === "running" && !running) library.say("library"); // its tag is new
     last = feed.phase;
     $('[data-do="import-pick"]').disabled = running;
-    $("#made").innerHTML = feed.html;
+    if (feed.html !== null) $("#made").innerHTML = feed.html;
     $("#make").dataset.busy = running ? "yes" : "no";
     $("#make").disabled = running || !Number($("#make").dataset.rows);
     clearTimeout(looking);
     if (running) looking = setTimeout(() => library.say("jobs"), LOOKS_MS);
   });
+  loop.does("export-again", (element) => library.say("again", { name: element.closest("li").dataset.export }));
   loop.does("halt", () => library.say("halt"));
 
   // -- bringing in

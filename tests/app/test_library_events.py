@@ -31,8 +31,8 @@ def events(store: ConversationStore, exports: LibraryExports) -> LibraryEvents:
     return LibraryEvents(store, exports, lambda owner: owner == ROOT_USER)
 
 
-def do(events: LibraryEvents, name: str, owner: str | None = ROOT_USER, **data: Any) -> dict[str, Any]:
-    return events.answered(getattr(events, name), owner, data)
+def do(events: LibraryEvents, what: str, owner: str | None = ROOT_USER, /, **data: Any) -> dict[str, Any]:
+    return events.answered(getattr(events, what), owner, data)
 
 
 def test_the_queue_shows_everybodys_answers_but_the_private_ones(
@@ -51,7 +51,7 @@ def test_who_may_not_review_gets_nothing_from_any_event(
 ) -> None:
     data = {
         "filters": {}, "turn": log.wrong, "state": "approved", "tags": "x", "text": "mine", "what": "state",
-        "answers": [log.wrong, log.plain], "action": 1, "number": 1, "format": "llava", "selection": {},
+        "answers": [log.wrong, log.plain], "action": 1, "name": "x", "number": 1, "format": "llava", "selection": {},
     }  # fmt: skip
     before = store.curation.trail()
     for name in EVENTS:
@@ -89,7 +89,7 @@ def test_one_answer_is_approved_corrected_and_tagged_and_each_can_be_taken_back(
         and '<b dir="auto">you</b>' in shown
     )
     for each in reversed(told):
-        done = do(events, "undo", action=each["said"]["undo"], shown=str(log.wrong))
+        done = do(events, "undo", action=each["said"]["undo"], answer=log.wrong)
         assert done["said"]["words"] == "Taken back on 1 answer." and done["item"]["answer"] == log.wrong
     item = store.curation.item(log.wrong)
     assert (item.state, item.correction, item.tags) == ("pending", None, ())
@@ -140,6 +140,14 @@ def order(**selection: Any) -> dict[str, Any]:
     return {"format": "llava", "selection": selection}
 
 
+def ended(events: LibraryEvents) -> dict[str, Any]:
+    end = time.monotonic() + 20
+    while (told := do(events, "jobs")["jobs"])["phase"] == "running":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return told
+
+
 def test_an_export_is_counted_shown_made_and_listed(
     events: LibraryEvents, exports: LibraryExports, store: ConversationStore, log: SmallLog
 ) -> None:
@@ -152,10 +160,7 @@ def test_an_export_is_counted_shown_made_and_listed(
     ]
     assert "ann@example.org" in unmasked["rows"]
     do(events, "export", **order(filters={"has_picture": True}))
-    end = time.monotonic() + 20
-    while (told := do(events, "jobs")["jobs"])["phase"] == "running":
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    told = ended(events)
     assert told["phase"] == "done" and told["words"].startswith("1 rows with 1 answers and 1 pictures"), told
     ((name, manifest),) = exports.listed()
     assert name in told["html"] and manifest.selection.filters.has_picture
@@ -168,3 +173,34 @@ def test_an_export_of_nothing_says_so_before_it_is_made(events: LibraryEvents, l
     assert outlook["number"] == 0 and "Nothing would be exported" in outlook["rows"]
     said = do(events, "outlook", **order(validation=2))["said"]
     assert said["failed"] and "validation cannot be 2" in said["words"]
+
+
+def test_an_earlier_export_is_made_again_with_the_same_bytes(
+    events: LibraryEvents, exports: LibraryExports, log: SmallLog
+) -> None:
+    do(events, "export", **order(seed=5, validation=0.5))
+    ended(events)
+    ((first, _),) = exports.listed()
+    do(events, "again", name=first)
+    ended(events)
+    second = next(name for name, _ in exports.listed() if name != first)
+    files = [
+        path.relative_to(exports.folder(first)) for path in exports.folder(first).rglob("*") if path.is_file()
+    ]
+    assert len(files) >= 3
+    assert all(
+        (exports.folder(first) / file).read_bytes() == (exports.folder(second) / file).read_bytes()
+        for file in files
+    )
+    for name in ("../x", "20200101-000000-llava", ""):
+        assert do(events, "again", name=name)["said"]["failed"]
+
+
+def test_the_number_alone_can_be_asked_for(events: LibraryEvents, log: SmallLog) -> None:
+    queue = do(events, "queue", filters={}, key="k", only_count=True)["queue"]
+    assert (queue["count"]["number"], queue["html"]) == (2, None)
+
+
+def test_what_was_searched_for_is_marked_in_the_answer_too(events: LibraryEvents, log: SmallLog) -> None:
+    shown = do(events, "item", turn=log.wrong, words="blue")["item"]["html"]
+    assert '<mark class="hit">Blue</mark>' in shown
