@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
 _MASKS: dict[Kind, str] = {"email": "[email]", "card": "[card]", "ip": "[ip]", "phone": "[phone]"}
 
-_MAY_HOLD = re.compile(r"@|\d(?:[ ().:/-]{0,3}\d){3}|::|(?:[0-9A-Fa-f]{1,4}:){3}")
+_MAY_HOLD = re.compile(r"@|(?:\d[ ()./-]{0,3}){9}|\d\.\d{1,3}\.\d|::|(?:[0-9A-Fa-f]{1,4}:){3}")
 """Without a match there is nothing to find: most texts are done here."""
 
 _EMAIL = re.compile(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conversations import personal_data
 from conversations.personal_data import find, masked, masked_or_none
 
 
@@ -98,6 +100,14 @@ texts = st.one_of(st.lists(pieces, max_size=14).map("".join), st.text(max_size=4
 @given(texts)
 def test_nothing_is_left_after_masking(text: str) -> None:
     assert find(masked(text)) == ()
+
+
+@given(texts)
+def test_the_quick_look_passes_over_nothing(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(personal_data, "_MAY_HOLD", re.compile(""))
+        expected = find(text)
+    assert find(text) == expected
 
 
 @given(texts)
