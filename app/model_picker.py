@@ -89,7 +89,13 @@ def name_of(options: WorkerOptions) -> str:
 def facts_of(options: WorkerOptions) -> str:
     """What was chosen beside it, in a few words."""
     chosen = of_a_model(options)
-    said = {"dtype": "{}", "quantize": "{}", "template": "template {}", "model_base": "on {}", "adapter": "with {}"}
+    said = {
+        "dtype": "{}",
+        "quantize": "{}",
+        "template": "template {}",
+        "model_base": "on {}",
+        "adapter": "with {}",
+    }
     said |= {"vision_tower": "sees with {}"}
     return ", ".join(words.format(chosen[name]) for name, words in said.items() if name in chosen)
 
@@ -124,7 +130,9 @@ def _source(typed: str) -> str:
     """A folder's whole path, or a name on the Hub as it is. Raises InvalidText: the model that runs is not ended for
     what can be no model."""
     if not typed:
-        raise InvalidText("Type a checkpoint's folder, or its name on the Hub such as llava-hf/llava-1.5-7b-hf.")
+        raise InvalidText(
+            "Type a checkpoint's folder, or its name on the Hub such as llava-hf/llava-1.5-7b-hf."
+        )
     if not typed.isprintable():
         raise InvalidText("The model's name contains characters that cannot be shown; type it anew.")
     try:
@@ -132,7 +140,8 @@ def _source(typed: str) -> str:
         if folder.is_dir():
             return str(folder.absolute())
     except (OSError, RuntimeError) as error:
-        raise InvalidText(f"{shortened(typed)} cannot be looked at: {error}.") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidText(f"{shortened(typed)} cannot be looked at: {_ended(why or '')}") from error
     if _ON_THE_HUB.fullmatch(typed):
         return typed
     raise InvalidText(

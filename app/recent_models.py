@@ -39,7 +39,9 @@ class RecentModels:
                 fresh.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
                 fresh.replace(self._path)
             except OSError as error:
-                _log.warning("%s cannot be written, so the recent models are forgotten: %s", self._path, error)
+                _log.warning(
+                    "%s cannot be written, so the recent models are forgotten: %s", self._path, error
+                )
 
     def all(self) -> dict[str, WorkerOptions]:
         """By a name that stays the same as long as the choice does."""

@@ -11,6 +11,7 @@ from app.worker_client import (
     PictureNotAccepted,
     WorkerBusy,
     WorkerDied,
+    WorkerEnding,
     WorkerError,
     WorkerLoadFailed,
     WorkerLoading,
@@ -33,6 +34,7 @@ _CODES: tuple[tuple[type[WorkerError], str], ...] = (
     (WorkerLoadFailed, "load_failed"),
     (WorkerOutOfMemory, "out_of_memory"),
     (WorkerBusy, "busy"),
+    (WorkerEnding, "ended"),
     (WorkerUnauthorized, "unauthorized"),
     (ModelNotFound, "model_not_found"),
     (PictureNotAccepted, "invalid_picture"),
@@ -93,6 +95,9 @@ def sentence(error: Exception, *, alone: bool = False) -> str:
         return f"Too many questions are waiting for the model. Press Retry{after}."
     if isinstance(error, WorkerUnauthorized):
         return "The worker does not accept this page's token; start the page with the right --worker-token."
+    if isinstance(error, WorkerEnding):
+        why = error.message.strip().rstrip(".") or "it did not say why"
+        return f"The model was ended while it answered ({why}). What had come is kept; press Retry once it is back."
     if isinstance(error, WorkerDied):
         return "The model's process ended while it was answering. What had come is kept; press Retry once it is back."
     if isinstance(error, WorkerUnreachable):

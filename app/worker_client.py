@@ -25,6 +25,7 @@ from app.worker_errors import (
     PictureNotAccepted,
     WorkerBusy,
     WorkerDied,
+    WorkerEnding,
     WorkerError,
     WorkerLoadFailed,
     WorkerLoading,
@@ -50,9 +51,9 @@ from conversations.messages import Message
 
 __all__ = [
     "ChatRequest", "ContextTooLong", "Finished", "Heartbeat", "ModelNotFound", "ModelPrompt", "Phase",
-    "PictureNotAccepted", "Piece", "ServerFeatures", "WorkerBusy", "WorkerClient", "WorkerDied", "WorkerError",
-    "WorkerEvent", "WorkerHealth", "WorkerLoadFailed", "WorkerLoading", "WorkerOutOfMemory", "WorkerProtocolError",
-    "WorkerRefused", "WorkerTimeout", "WorkerUnauthorized", "WorkerUnreachable",
+    "PictureNotAccepted", "Piece", "ServerFeatures", "WorkerBusy", "WorkerClient", "WorkerDied", "WorkerEnding",
+    "WorkerError", "WorkerEvent", "WorkerHealth", "WorkerLoadFailed", "WorkerLoading", "WorkerOutOfMemory",
+    "WorkerProtocolError", "WorkerRefused", "WorkerTimeout", "WorkerUnauthorized", "WorkerUnreachable",
 ]  # fmt: skip
 
 HEARTBEAT_SECONDS = 0.25

@@ -115,6 +115,10 @@ class WorkerUnauthorized(WorkerRefused):
     """The token is wrong or missing."""
 
 
+class WorkerEnding(WorkerRefused):
+    """The worker is being ended, by hand, for another model or because its engine broke; the message says why."""
+
+
 class ModelNotFound(WorkerRefused):
     """The worker does not serve the model that was asked for."""
 
@@ -145,6 +149,7 @@ _BY_CODE: Mapping[str, type[WorkerRefused]] = {
     "queue_full": WorkerBusy,
     "rate_limit_exceeded": WorkerBusy,
     "out_of_memory": WorkerOutOfMemory,
+    "shutting_down": WorkerEnding,
     "unauthorized": WorkerUnauthorized,
     "invalid_api_key": WorkerUnauthorized,
     "model_not_found": ModelNotFound,

@@ -61,10 +61,20 @@ def test_the_model_is_switched_and_back_and_a_broken_one_leaves_the_old(
     assert "no such folder" in page.locator("#picker .refusal").inner_text()
     assert ask(person, own_page) == first * 2  # nothing was ended for it
 
+    person.longest(1700)
+    person.ask("Tell me all.")
+    person.wait_for_text()
     page.fill('#switch [name="model"]', "model/demo")
     page.click("#switch button")
     page.wait_for_selector("#picker .job:not([hidden])")
+    assert person.wait_for_end() == "failed" and "press Retry once it is back" in person.reply.inner_text()
+    assert person.raw().strip()  # what had come
+    person.longest(8)
+    page.click("#thread .reply:last-child .choices button")  # while the other is being loaded
     runs(person, "model/demo")
+    assert person.wait_for_end() in ("stop", "length")
+    *_, ended, again = own_page.answers(person.conversation)
+    assert (ended["model"], again["model"], ended["parent_id"]) == ("tiny-random", "demo", again["parent_id"])
     *_, (model, template) = ask(person, own_page)
     assert model == "demo" and template and person.conversation == conversation
 
@@ -80,7 +90,8 @@ def test_the_model_is_switched_and_back_and_a_broken_one_leaves_the_old(
     words = page.locator("#picker .refusal").inner_text()
     assert words.startswith(f"{broken} could not be loaded: ") and words.endswith("tiny-random is kept.")
     runs(person, "tiny-random")
-    assert [name for name, _ in ask(person, own_page)] == ["tiny-random"] * 2 + ["demo"] + ["tiny-random"] * 2
+    models = [name for name, _ in ask(person, own_page)]
+    assert models == ["tiny-random"] * 3 + ["demo"] * 2 + ["tiny-random"] * 2
     assert person.conversation == conversation
-    assert page.locator("#thread .question").count() == 5
+    assert page.locator("#thread .question").count() == 6
     assert not person.faults and not person.external

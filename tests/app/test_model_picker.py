@@ -1,0 +1,231 @@
+"""Changing the model: what may be picked, what is remembered, and that the old one comes back if the new one fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import worker_process
+from app.browser_event import BrowserEvent
+from app.chat_events import ChatEvents
+from app.model_picker import LONGEST_NAME, ModelPicker
+from app.model_trial import ModelTrial
+from app.picture_routes import Tickets
+from app.recent_models import MOST, RecentModels
+from app.settings import ROOT
+from app.turns import Turns
+from app.worker_child import WorkerOptions
+from app.worker_process import RestartPace, WorkerProcess
+from conversations.errors import InvalidText
+from conversations.store import ConversationStore
+from tests.app.scripted_worker import READY
+from tests.app.test_worker_process import HEALTHY, wait_for
+
+FAST = RestartPace(first_seconds=30, poll_seconds=0.02)
+DIES = "raise SystemExit('no memory')"
+
+
+@pytest.fixture
+def recent(tmp_path: Path) -> RecentModels:
+    return RecentModels(tmp_path / "recent_models.json")
+
+
+@pytest.fixture
+def worker(tmp_path: Path, recent: RecentModels, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
+    """Small programs instead of models: a folder with a file `fault` cannot be loaded, one with `dies` ends at once."""
+
+    def command(options: WorkerOptions, port: int) -> list[str]:
+        folder = Path(options.model)
+        source = DIES if (folder / "dies").exists() else HEALTHY
+        return [sys.executable, "-c", source, str(port), str(folder / "fault")]
+
+    monkeypatch.setattr(worker_process, "worker_command", command)
+    started = WorkerOptions(str(folder(tmp_path, "old")), template="llava_v1", device="cpu", cache_gb=0.5)
+    process = WorkerProcess(started, tmp_path / "log", pace=FAST, on_ready=recent.remember)
+    process.start()
+    yield process
+    process.stop()
+
+
+def folder(tmp_path: Path, name: str, *files: str) -> Path:
+    made = tmp_path / name
+    made.mkdir()
+    for each in files:
+        (made / each).touch()
+    return made
+
+
+def switch(picker: ModelPicker, **data: Any) -> None:
+    picker.switch(BrowserEvent({key: str(value) for key, value in data.items()}))
+
+
+def is_ready(picker: ModelPicker, name: Path) -> Callable[[], bool]:
+    return lambda: picker.told()["running"]["name"] == str(name) and not picker.told()["busy"]
+
+
+def test_a_switch_starts_the_new_model_on_the_same_machine_and_the_old_one_is_offered(
+    worker: WorkerProcess, recent: RecentModels, tmp_path: Path
+) -> None:
+    picker, new = ModelPicker(worker, recent), folder(tmp_path, "new")
+    wait_for(is_ready(picker, tmp_path / "old"))
+    first, address = worker.process_id, worker.base_url
+    switch(picker, model=new, dtype="float16", quantize="8bit")
+    assert picker.told()["busy"] and picker.told()["words"] == "The model is starting"
+    wait_for(is_ready(picker, new))
+    assert worker.process_id not in (None, first) and worker.base_url == address
+    assert worker.options == WorkerOptions(
+        str(new), dtype="float16", quantize="8bit", device="cpu", cache_gb=0.5
+    )
+    (offered,) = picker.told()["recent"]
+    assert (offered["name"], offered["facts"]) == (str(tmp_path / "old"), "template llava_v1")
+    switch(picker, recent=offered["key"])
+    wait_for(is_ready(picker, tmp_path / "old"))
+    assert worker.options.template == "llava_v1" and worker.options.dtype is None
+    assert picker.told()["recent"][0]["facts"] == "float16, 8bit"
+
+
+@pytest.mark.parametrize(("fault", "why"), [("fault", "broken weights."), ("dies", "no memory")])
+def test_a_model_that_cannot_be_loaded_is_followed_by_the_one_before(
+    worker: WorkerProcess, recent: RecentModels, tmp_path: Path, fault: str, why: str
+) -> None:
+    picker, bad = ModelPicker(worker, recent), folder(tmp_path, "bad", fault)
+    wait_for(is_ready(picker, tmp_path / "old"))
+    switch(picker, model=bad)
+    wait_for(lambda: worker.last_switch.phase == "failed")
+    wait_for(is_ready(picker, tmp_path / "old"), 20)  # at once: the pause is longer than that
+    words = picker.told()["failed"]
+    assert words.startswith(f"{bad} could not be loaded: ") and why in words
+    assert words.endswith(f"{tmp_path / 'old'} is kept.")
+    assert picker.told()["recent"] == []
+
+
+def test_where_no_model_was_ready_before_the_failed_one_stays_to_tell_why(
+    recent: RecentModels, tmp_path: Path
+) -> None:
+    trial = ModelTrial(WorkerOptions("a"), recent.remember)
+    trial.propose(WorkerOptions("b"))
+    assert not trial.failed(trial.wanted, "broken")
+    assert trial.wanted.model == "b" and trial.switch.phase == "failed" and trial.switch.kept is None
+
+
+def test_what_the_worker_before_said_does_not_count_for_the_next(recent: RecentModels) -> None:
+    before = WorkerOptions("a")
+    trial = ModelTrial(before, recent.remember)
+    trial.ready(before)
+    trial.propose(before)
+    trial.ready(before)
+    assert trial.switch.phase == "loading" and not trial.failed(before, "it was ended")
+    assert not trial.failed(before, "late") and trial.failed(trial.wanted, "broken")
+    assert trial.wanted is before
+
+
+def test_a_ready_model_that_dies_later_is_no_failed_switch(recent: RecentModels) -> None:
+    trial = ModelTrial(WorkerOptions("a"), recent.remember)
+    trial.propose(WorkerOptions("b"))
+    trial.ready(trial.wanted)
+    assert trial.switch.phase == "done" and not trial.failed(trial.wanted, "killed")
+    assert trial.wanted.model == "b"
+
+
+class Unmoved:
+    """A worker that must not be told to switch."""
+
+    options, last_switch = WorkerOptions("model/demo"), ModelTrial(WorkerOptions(), print).switch
+    state = worker_process.WorkerState("ready", 1.0)
+
+    def switch(self, options: WorkerOptions) -> None:
+        raise AssertionError(f"switched to {options.model!r}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("", "Type a checkpoint's folder"),
+        ("   ", "Type a checkpoint's folder"),
+        ("nothing/of/the/kind", "There is no folder nothing/of/the/kind"),
+        ("--host=0.0.0.0", "There is no folder"),
+        ("README.md", "There is no folder README.md"),
+        ("a\0b", "cannot be shown"),
+        ("a\nb", "cannot be shown"),
+        ("\ud800", "cannot be shown"),
+        ("~nobody-of-this-name/x", "cannot be looked at"),
+        ("x" * 300, "xxx… cannot be looked at: File name too long."),
+        ("x" * (LONGEST_NAME + 1), "too long"),
+        ("https://example.org/a", "There is no folder"),
+        ("org/name/more", "There is no folder"),
+    ],
+)
+def test_what_can_be_no_model_is_refused_before_the_running_one_is_ended(
+    recent: RecentModels, typed: str, words: str
+) -> None:
+    with pytest.raises(InvalidText) as refused:
+        switch(ModelPicker(Unmoved(), recent), model=typed)
+    assert words in str(refused.value) and len(str(refused.value)) < 400
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_typed_gets_a_sentence_or_is_a_folder_or_a_name_on_the_hub(typed: str) -> None:
+    picker = ModelPicker(Unmoved(), RecentModels(ROOT / "no such folder" / "x.json"))
+    with pytest.raises((InvalidText, AssertionError)) as refused:
+        switch(picker, model=typed)
+    if isinstance(refused.value, AssertionError):
+        assert (ROOT / typed.strip()).is_dir() or typed.count("/") >= 1 or typed.startswith("~")
+
+
+def test_forged_choices_are_refused(recent: RecentModels) -> None:
+    for forged in (
+        {"dtype": "int3"},
+        {"quantize": "1bit"},
+        {"recent": "../../etc"},
+        {"model_base": "no/such/base"},
+    ):
+        with pytest.raises(InvalidText):
+            switch(ModelPicker(Unmoved(), recent), **{"model": "model/demo", **forged})
+
+
+def test_a_name_on_the_hub_is_left_to_the_worker(recent: RecentModels) -> None:
+    with pytest.raises(AssertionError, match=r"switched to 'liuhaotian/llava-v1\.5-7b@main'"):
+        switch(ModelPicker(Unmoved(), recent), model=" liuhaotian/llava-v1.5-7b@main ")
+
+
+def test_the_newest_models_come_first_each_once_and_not_too_many(
+    recent: RecentModels, tmp_path: Path
+) -> None:
+    for number in range(MOST + 3):
+        recent.remember(WorkerOptions(f"org/m{number}", device="cuda", dtype="auto", quantize="none"))
+    recent.remember(WorkerOptions("org/m5"))
+    names = [each.model for each in recent.all().values()]
+    assert names[:2] == ["org/m5", f"org/m{MOST + 2}"] and len(names) == len(set(names)) == MOST
+    assert all(each.device is None for each in RecentModels(tmp_path / "recent_models.json").all().values())
+
+
+@pytest.mark.parametrize(
+    "told", ["", "{", "7", '{"model": "a/b"}', '[7, {}, {"model": 3}, {"model": "a/b", "token": "x"}]']
+)
+def test_a_broken_list_costs_the_list_only(recent: RecentModels, tmp_path: Path, told: str) -> None:
+    (tmp_path / "recent_models.json").write_text(told)
+    assert recent.all() == {}
+    recent.remember(WorkerOptions("a/b"))
+    assert json.loads((tmp_path / "recent_models.json").read_text()) == [{"model": "a/b"}]
+
+
+def test_only_an_admin_sees_the_picker_and_is_obeyed(
+    store: ConversationStore, turns: Turns, recent: RecentModels
+) -> None:
+    events = ChatEvents(
+        store, turns, Tickets(b"k" * 32), lambda: READY,
+        may_restart=lambda owner: owner == "user:ann", models=ModelPicker(Unmoved(), recent),
+    )  # fmt: skip
+    told = events.answered(events.status, "user:ann", {})["status"]
+    assert told["picker"]["running"]["name"] == "model/demo"
+    told = events.answered(events.status, "user:bob", {})["status"]
+    assert told["picker"] is None and told["model"] == READY.health.model
+    refused = events.answered(events.switch, "user:bob", {"model": "model/demo"})
+    assert "Only an admin" in refused["notice"]["words"]
