@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import threading
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from app.worker_child import WorkerOptions
@@ -77,7 +77,15 @@ def key_of(options: WorkerOptions) -> str:
 
 
 def _options(choice: dict[str, str]) -> WorkerOptions:
-    return replace(WorkerOptions(), **choice)
+    return WorkerOptions(
+        model=choice["model"],
+        template=choice.get("template"),
+        dtype=choice.get("dtype"),
+        model_base=choice.get("model_base"),
+        adapter=choice.get("adapter"),
+        vision_tower=choice.get("vision_tower"),
+        quantize=choice.get("quantize"),
+    )
 
 
 def _is_choice(told: object) -> bool:
