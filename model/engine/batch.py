@@ -37,7 +37,7 @@ class FilledRows:
 class Batch:
     """R rows: their ids (any valid one where `filled` covers them) and whose they are.
 
-    `wanted` are the rows whose scores are asked for, in ascending order. Rows of one adapter lie together.
+    `wanted` are the rows whose scores are asked for, in ascending order.
     """
 
     ids: Sequence[int]
@@ -60,7 +60,7 @@ class Part:
 
 
 def join(parts: Sequence[Part]) -> Batch:
-    """One batch of all parts, in their order; the parts of one adapter must follow each other."""
+    """One batch of all parts, in their order; parts of one adapter that follow each other are changed by one product."""
     ids: list[int] = []
     spans: list[Span] = []
     filled: list[FilledRows] = []
