@@ -60,7 +60,7 @@ class Part:
 
 
 def join(parts: Sequence[Part]) -> Batch:
-    """One batch of all parts, in their order; parts of one adapter that follow each other are changed by one product."""
+    """One batch of all parts, in their order; neighbours of one adapter are changed by one product."""
     ids: list[int] = []
     spans: list[Span] = []
     filled: list[FilledRows] = []
