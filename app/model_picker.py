@@ -83,7 +83,7 @@ class ModelPicker:
 def name_of(options: WorkerOptions) -> str:
     """A name on the Hub, or a folder as it is seen from the program's own."""
     model = Path(of_a_model(options)["model"])
-    return str(model.relative_to(ROOT)) if model.is_relative_to(ROOT) else str(model)
+    return _readable(str(model.relative_to(ROOT) if model.is_relative_to(ROOT) else model))
 
 
 def facts_of(options: WorkerOptions) -> str:
@@ -97,7 +97,7 @@ def facts_of(options: WorkerOptions) -> str:
         "adapter": "with {}",
     }
     said |= {"vision_tower": "sees with {}"}
-    return ", ".join(words.format(chosen[name]) for name, words in said.items() if name in chosen)
+    return _readable(", ".join(words.format(chosen[name]) for name, words in said.items() if name in chosen))
 
 
 def failure(switch: ModelSwitch) -> str:
@@ -106,6 +106,11 @@ def failure(switch: ModelSwitch) -> str:
         return ""
     kept = f"{name_of(switch.kept)} is kept." if switch.kept else "No model was running before it."
     return f"{name_of(switch.wanted)} could not be loaded: {_ended(switch.reason)} {kept}"
+
+
+def _readable(name: str) -> str:
+    """A folder's name may hold bytes that are no text, which no message can carry."""
+    return name.encode(errors="replace").decode()
 
 
 def _ended(reason: str) -> str:

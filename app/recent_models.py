@@ -36,7 +36,7 @@ class RecentModels:
             kept = [newest, *(each for each in self._read() if each != newest)][:MOST]
             fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}")
             try:
-                fresh.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                fresh.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
                 fresh.replace(self._path)
             except OSError as error:
                 _log.warning(
@@ -67,8 +67,8 @@ def of_a_model(options: WorkerOptions) -> dict[str, str]:
     if chosen.get("quantize") == "none":
         del chosen["quantize"]
     for name in FOLDERS:
-        if name in chosen and Path(chosen[name]).is_dir():
-            chosen[name] = str(Path(chosen[name]).absolute())
+        if name in chosen and os.path.isdir(chosen[name]):  # unlike Path's, it never raises
+            chosen[name] = os.path.abspath(chosen[name])
     return chosen
 
 

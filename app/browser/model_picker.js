@@ -67,6 +67,7 @@
     if (!asked || !feed.words) return;
     asked = false;
     refuse(feed.words);
+    if (!$("#drawer").inert) loop.notice(""); // it is told here
   });
 
   function change(order) {

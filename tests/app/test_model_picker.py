@@ -216,6 +216,15 @@ def test_a_broken_list_costs_the_list_only(recent: RecentModels, tmp_path: Path,
     assert json.loads((tmp_path / "recent_models.json").read_text()) == [{"model": "a/b"}]
 
 
+@pytest.mark.parametrize("model", ["runs/\udcff", "x" * 5000, "ümläut/☃"])
+def test_any_name_that_a_flag_can_bring_is_remembered_and_shown(recent: RecentModels, model: str) -> None:
+    recent.remember(WorkerOptions(model))
+    (offered,) = ModelPicker(Unmoved(), recent).told()["recent"]
+    assert offered["name"].encode() and len(offered["name"]) == len(model)
+    with pytest.raises(AssertionError, match="switched to"):
+        switch(ModelPicker(Unmoved(), recent), recent=offered["key"])
+
+
 def test_only_an_admin_sees_the_picker_and_is_obeyed(
     store: ConversationStore, turns: Turns, recent: RecentModels
 ) -> None:

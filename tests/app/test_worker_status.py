@@ -112,3 +112,13 @@ def test_the_watch_outlives_what_nobody_foresaw(caplog: pytest.LogCaptureFixture
     _until(watch, lambda status: status.ready)
     watch.stop()
     assert "oops" in caplog.text
+
+
+def test_what_the_worker_before_said_is_not_shown_for_the_next() -> None:
+    process = Process(WorkerState("ready"))
+    watch = StatusWatch(Worker(), process)
+    watch.start()
+    _until(watch, lambda status: status.ready)
+    watch.stop()
+    process.state = WorkerState("ready", num_restarts=1)  # perhaps with another model: it must be asked first
+    assert not watch.now.ready and watch.now.waits
