@@ -6,16 +6,16 @@ batches are one action, which is taken back as one.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from conversations import feedback, pictures, review
 from conversations.actions import Action, action_of, add_items, record, trail
+from conversations.changes import change, restored
 from conversations.database import Database
 from conversations.duplicates import DuplicateGroup, groups
 from conversations.errors import NotFound
@@ -23,7 +23,6 @@ from conversations.filters import Filters, ReviewState
 from conversations.history import checked_tags
 from conversations.image_store import ImageStore
 from conversations.messages import ImageRef
-from conversations.reasons import bits_of
 from conversations.review import MAX_COUNT, Count, Item, Place
 from conversations.shelf import conditions, newest_first
 from conversations.tables import ActionItemRow, ActionRow, AnswerRow, AnswerTagRow, TurnRow
@@ -139,7 +138,7 @@ class Curation:
             rows = [_row(session, turn_id, owner) for turn_id in dict.fromkeys(turn_ids)]
             others = [row.id for row in rows if row.id != kept_id]
             action = record(session, actor, "keep_one", "rejected", {"kept": kept_id})
-            add_items(session, action, _change(session, others, "state", "rejected"))
+            add_items(session, action, change(session, others, "state", "rejected"))
             return action_of(action)
 
     def duplicates(self, filters: Filters, limit: int = 50) -> list[DuplicateGroup]:
@@ -188,7 +187,7 @@ class Curation:
                     session.get_one(ActionRow, action_id).undone_at = datetime.now(UTC)
                     return action_of(undoing)
                 after = batch[-1].turn_id
-                add_items(session, undoing, _restored(session, kind, batch))
+                add_items(session, undoing, restored(session, kind, batch))
 
     # -- how -------------------------------------------------------------------------------------------------
 
@@ -196,7 +195,7 @@ class Curation:
         with self._database.writing() as session:
             row = _row(session, turn_id, owner)
             action = record(session, actor, kind, value, {"conversation": row.conversation_id})
-            add_items(session, action, _change(session, [row.id], kind, value))
+            add_items(session, action, change(session, [row.id], kind, value))
             return action_of(action)
 
     def _many(self, actor: str, filters: Filters, kind: str, value: Any) -> Action:
@@ -214,7 +213,7 @@ class Curation:
                 if not batch:
                     return action_of(action)
                 place = Place(*batch[-1])
-                add_items(session, action, _change(session, [turn_id for _, turn_id in batch], kind, value))
+                add_items(session, action, change(session, [turn_id for _, turn_id in batch], kind, value))
 
 
 _UNDONE = ("state", "tags", "tag", "untag", "keep_one", "rate", "correct")
@@ -237,68 +236,3 @@ def _last_of(session: Session, actor: str, kind: str) -> Action:
         .order_by(ActionRow.id.desc())
     )
     return action_of(session.scalars(query.limit(1)).one())
-
-
-def _change(
-    session: Session, turn_ids: Sequence[int], kind: str, value: Any
-) -> Iterator[tuple[int, Any, Any]]:
-    """Set it, and give (turn id, before, after) of those where that changed something."""
-    if kind == "state":
-        query = select(AnswerRow.turn_id, AnswerRow.state).where(AnswerRow.turn_id.in_(turn_ids))
-        befores: Mapping[int, Any] = dict(session.execute(query).all())
-        changed = [turn_id for turn_id, before in befores.items() if before != value]
-        session.execute(update(AnswerRow).where(AnswerRow.turn_id.in_(changed)).values(state=value))
-        afters: Mapping[int, Any] = dict.fromkeys(changed, value)
-    else:
-        befores = review.tags_on(session, turn_ids)
-        afters = {turn_id: _tags_after(befores[turn_id], kind, value) for turn_id in turn_ids}
-        _set_tags(session, {key: after for key, after in afters.items() if after != befores[key]})
-    for turn_id, after in afters.items():
-        if befores[turn_id] != after:
-            yield turn_id, befores[turn_id], after
-
-
-def _tags_after(before: Sequence[str], kind: str, value: Any) -> tuple[str, ...]:
-    if kind == "tags":
-        return tuple(value)
-    if kind == "tag":
-        return tuple(sorted({*before, value}))
-    return tuple(tag for tag in before if tag != value)
-
-
-def _set_tags(session: Session, tags: Mapping[int, Sequence[str]]) -> None:
-    session.execute(delete(AnswerTagRow).where(AnswerTagRow.turn_id.in_(tags)))
-    rows = [{"turn_id": turn_id, "tag": tag} for turn_id, some in tags.items() for tag in some]
-    if rows:
-        session.execute(insert(AnswerTagRow), rows)
-
-
-def _restored(session: Session, kind: str, batch: Sequence[ActionItemRow]) -> Iterator[tuple[int, Any, Any]]:
-    """Give back what was before where there is still what the action set."""
-    rows = {
-        row.turn_id: row
-        for row in session.scalars(
-            select(AnswerRow).where(AnswerRow.turn_id.in_([item.turn_id for item in batch]))
-        )
-    }
-    tags = review.tags_on(session, list(rows))
-    for item in batch:
-        answer, before, after = rows[item.turn_id], json.loads(item.before), json.loads(item.after)
-        now: Any = {
-            "rate": feedback.rated(answer),
-            "correct": answer.correction,
-            "state": answer.state,
-            "keep_one": answer.state,
-        }.get(kind, list(tags[item.turn_id]))
-        if now != after:
-            continue
-        if kind in ("state", "keep_one"):
-            answer.state = before
-        elif kind == "rate":
-            answer.rating, answer.note = before["rating"], before["note"]
-            answer.reasons = bits_of(before["reasons"])
-        elif kind == "correct":
-            feedback.set_correction(session, session.get_one(TurnRow, item.turn_id), answer, before)
-        else:
-            _set_tags(session, {item.turn_id: before})
-        yield item.turn_id, now, before

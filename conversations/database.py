@@ -278,6 +278,8 @@ def _translate(error: DBAPIError | sqlite3.Error, name: str) -> LogError | None:
             f"Another process held the database {name} for more than {BUSY_TIMEOUT_SECONDS} seconds;"
             " try again."
         )
+    if "deadlock detected" in message:
+        return DatabaseBusy(f"Two steps in the database {name} waited for each other; try again.")
     if invalidated or "connection" in message:
         return DatabaseRefused(
             f"The database {name} cannot be reached ({reason}); check that its server runs."

@@ -161,6 +161,15 @@ def test_taking_back_leaves_what_was_decided_since(store: ConversationStore, two
     assert ids(store, state="rejected") == [two[0]] and ids(store, state="pending") == [two[1]]
 
 
+def test_taking_a_tag_back_leaves_those_that_came_since(
+    store: ConversationStore, two: tuple[int, int]
+) -> None:
+    tagged = store.curation.add_tag("root", Filters(), "first")
+    store.curation.add_tag("another", Filters(), "second")
+    assert store.curation.undo("root", tagged.id).num_answers == 2
+    assert store.curation.item(two[0]).tags == ("second",)
+
+
 def test_ratings_and_corrections_are_taken_back(store: ConversationStore, two: tuple[int, int]) -> None:
     store.feedback.rate("ann", two[0], "down", reasons=["rude"], note="!")
     rated = store.curation.rate("root", two[0], "up")

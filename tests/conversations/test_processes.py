@@ -29,7 +29,10 @@ for step in range(10):
     answer = store.start_answer(who, question.id, settings)
     parent_id = store.finish_answer(answer.id, AnswerOutcome(f"{who} hears {step}", "stop")).id
     store.curation.add_tag(who, Filters(owner=who), f"step {step}")
-    store.curation.set_states(who, Filters(owner=who, state="pending"), "approved")
+    store.curation.add_tag(who, Filters(), "seen")
+    store.curation.set_states(who, Filters(state="pending"), "approved")
+    undone = store.curation.add_tag(who, Filters(), f"by {who}")
+    store.curation.undo(who, undone.id)
 store.recover()
 store.close()
 """
@@ -49,6 +52,8 @@ def test_pages_that_write_at_once_keep_everything(backend: str, tmp_path: Path) 
         assert store.curation.count(Filters(owner=who, state="approved", tag="step 9")).number == 10
         assert len(store.recent(who, f"{who} hears 7")) == 1
     assert store.curation.count(Filters()).number == 30
+    assert store.curation.count(Filters(tag="seen")).number == 30
+    assert not any(tag.startswith("by ") for tag in store.curation.tags())
     store.close()
 
 
