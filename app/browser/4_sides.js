@@ -38,6 +38,11 @@
       else $(".open", chat).removeAttribute("aria-current");
     }
   }
+  // A line's buttons come into view with its focus, so that goes to its title first.
+  loop.refocus = (line, deed) => {
+    $(".open", line).focus({ preventScroll: true });
+    $(`[data-do="${deed}"]`, line)?.focus({ preventScroll: true });
+  };
   const PAGE = 50; // as many as the program tells unasked
   let wanted = PAGE; // how many conversations the list shows at most
   // What the list shows just now; every change of a conversation carries it, and gets the list as it is then.
@@ -108,7 +113,8 @@
     $("#chats").innerHTML = feed.html;
     mark();
     // The keyboard stays on its line, and after Show more goes to the first line that it brought.
-    if (id) $(`#chats .chat[data-conversation="${id}"] [data-do="${focused.dataset.do}"]`)?.focus({ preventScroll: true });
+    const line = id && $(`#chats .chat[data-conversation="${id}"]`);
+    if (line) loop.refocus(line, focused.dataset.do);
     else if (focused) $$("#chats .chat .open")[before]?.focus({ preventScroll: true });
     growing = false;
   });

@@ -22,7 +22,7 @@
   });
   function close() {
     $("#chat-menu").hidePopover();
-    $('[data-do="chat-menu"]', chat() || document.createElement("i"))?.focus({ preventScroll: true });
+    if (chat()) loop.refocus(chat(), "chat-menu");
   }
   const change = (event, on) => loop.say(event, { conversation: chosen, on, ...loop.view() });
   const deeds = {
@@ -128,7 +128,6 @@
   document.addEventListener("loop:changed", () => loop.begun && tell());
 
   loop.start(() => {
-    $("#of-tag").hidden = true;
     $("#of-tag").addEventListener("change", loop.list);
     $("#chat-menu").addEventListener("keydown", (event) => {
       const at = items().indexOf(document.activeElement);

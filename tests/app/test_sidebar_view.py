@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from app.sidebar_view import ListView, day_name, sidebar_html
+from conversations.search_words import Snippet, Span
 from conversations.turns import ConversationSummary
 
 NOW = datetime(2026, 3, 15, 0, 30, tzinfo=timezone(timedelta(hours=2)))
@@ -53,3 +54,24 @@ def test_a_button_for_more_stands_below_the_last_one_where_there_are_more() -> N
     one = [ConversationSummary("a1", "first", NOW)]
     assert sidebar_html(one, now=NOW, more=True).endswith('data-do="more">Show more</button>')
     assert "Show more" not in sidebar_html(one, now=NOW)
+
+
+def test_hits_are_marked_where_they_stand_and_everything_around_them_is_escaped() -> None:
+    hit = Snippet("a <zebra> here", (Span(3, 8),))
+    found = ConversationSummary(
+        "a1", "<zebra> talk", NOW, title_hits=(Span(1, 6),), hit=hit, hit_turn_id=7, tags=("<t>",)
+    )
+    html = sidebar_html([found], ListView(search="zebra"), now=NOW)
+    assert '&lt;<mark class="hit">zebra</mark>&gt; talk' in html
+    assert 'a &lt;<mark class="hit">zebra</mark>&gt; here' in html
+    assert 'data-turn="7"' in html and "Found" in html and "<t>" not in html and "<zebra>" not in html
+
+
+def test_a_snippet_that_is_the_title_is_not_repeated() -> None:
+    found = ConversationSummary("a1", "A zebra", NOW, hit=Snippet("A zebra", ()), hit_turn_id=7)
+    assert "snippet" not in sidebar_html([found], ListView(search="zebra"), now=NOW)
+
+
+def test_an_empty_archive_and_a_tag_without_conversations_say_so() -> None:
+    assert "archive" in sidebar_html([], ListView(archived=True), now=NOW)
+    assert "the tag “&lt;i&gt;”" in sidebar_html([], ListView(tag="<i>"), now=NOW)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from tests.browser.running_page import RunningPage, example_question
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import Visitor, choose
 
 
 def test_a_picture_and_a_question_get_a_streamed_answer_that_is_also_in_the_log(
@@ -131,6 +131,9 @@ def test_thumbs_are_kept_and_taken_back(visitor: Visitor, running: RunningPage) 
             lambda response: "/run" in response.url or "/queue" in response.url
         ):
             visitor.reply.get_by_label(name).click()
+        if kept == "down":  # it asks what was wrong
+            visitor.page.wait_for_selector("#judge[open]")
+            visitor.page.keyboard.press("Escape")
         visitor.page.wait_for_function(
             "([name, on]) => document.querySelector(`#thread .reply [aria-label='${name}']`).ariaPressed === on",
             arg=[name, "true" if kept else "false"],
@@ -264,16 +267,14 @@ def test_conversations_are_searched_renamed_and_deleted(visitor: Visitor, runnin
     visitor.page.fill("#search", "zebra")
     visitor.page.wait_for_function("() => document.querySelectorAll('#chats .chat').length === 1")
     chat = visitor.page.locator("#chats .chat")
-    chat.hover()
-    chat.get_by_label("Rename").click()
+    choose(visitor, chat, "Rename")
     visitor.page.fill(".renaming", "Stripes")
     visitor.page.press(".renaming", "Enter")
     visitor.page.fill("#search", "")
     visitor.page.get_by_role("button", name="Stripes", exact=True).wait_for()
     assert running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
     chat = visitor.page.locator("#chats .chat", has_text="Stripes")
-    chat.hover()
-    chat.get_by_label("Delete").click()
+    choose(visitor, chat, "Delete")
     visitor.page.get_by_role("button", name="Delete", exact=True).last.click()
     visitor.page.wait_for_function("() => document.querySelectorAll('#chats .chat').length === 1")
     assert not running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")

@@ -27,16 +27,16 @@ def test_show_more_goes_on_to_the_oldest_one_also_in_a_search(visitor: Visitor, 
     page = visitor.page
     page.reload()
     page.wait_for_function(f"() => {COUNT} === 50")
-    page.locator(".more").focus()
+    page.locator("#chats .more").focus()
     page.keyboard.press("Enter")
     page.wait_for_function(f"() => {COUNT} === 100")
     # the keyboard stands on the first line that came
     assert (
         page.evaluate("[...document.querySelectorAll('#chats .open')].indexOf(document.activeElement)") == 50
     )
-    page.locator(".more").click()
+    page.locator("#chats .more").click()
     page.wait_for_function(f"() => {COUNT} === 120")
-    assert page.locator(".more").count() == 0
+    assert page.locator("#chats .more").count() == 0
     assert page.locator("#chats .open").last.inner_text() == "okapi 000"
     visitor.longest(8)
     visitor.ask("A new one")  # a turn tells the first page only; what was shown stays
@@ -46,7 +46,7 @@ def test_show_more_goes_on_to_the_oldest_one_also_in_a_search(visitor: Visitor, 
     page.wait_for_function(
         f"() => {COUNT} === 50 && document.querySelector('#chats .open').textContent === 'zebra 119'"
     )
-    page.locator(".more").click()
+    page.locator("#chats .more").click()
     page.wait_for_function(f"() => {COUNT} === 60")
     assert page.locator("#chats .open").last.inner_text() == "zebra 001"
     assert visitor.faults == []

@@ -106,7 +106,15 @@ def test_no_event_shows_or_changes_what_is_anothers(running: RunningPage, secret
         ("list", {"search": "secret"}),
         ("stop", {"conversation": conversation}),
         ("version", {"turn": answer, "step": -1}),
-        ("rate", {"turn": answer, "rating": "down"}),
+        ("open", {"conversation": conversation, "turn": answer}),
+        ("list", {"search": "secret", "archived": True}),
+        ("rate", {"turn": answer, "rating": "down", "reasons": ["rude"], "note": "mine"}),
+        ("correct", {"turn": answer, "text": "mine"}),
+        ("correct", {"turn": answer, "remove": True}),
+        ("pin", {"conversation": conversation, "on": True}),
+        ("archive", {"conversation": conversation, "on": True}),
+        ("private", {"conversation": conversation, "on": True}),
+        ("tag", {"conversation": conversation, "tags": ["mine"]}),
         ("rename", {"conversation": conversation, "title": "stolen"}),
         ("delete", {"conversation": conversation}),
         (
@@ -137,6 +145,9 @@ def test_no_event_shows_or_changes_what_is_anothers(running: RunningPage, secret
         assert "My secret" not in said, (name, data)
         assert secret["sha256"] not in said, (name, data)
         assert said, name
+    for kind in ("json", "zip"):
+        refused = intruder.client.get(f"/conversations/{conversation}.{kind}")
+        assert refused.status_code == 404 and "secret" not in refused.text
     assert _everything(running, conversation) == before
     assert running.rows("SELECT * FROM turn_pictures WHERE sha256 = ?", secret["sha256"]) == standing
 
@@ -193,5 +204,6 @@ def _everything(running: RunningPage, conversation: str) -> list[dict[str, Any]]
     return [
         *running.rows("SELECT * FROM conversations WHERE id = ?", conversation),
         *running.rows("SELECT * FROM turns WHERE conversation_id = ? ORDER BY id", conversation),
+        *running.rows("SELECT * FROM conversation_tags WHERE conversation_id = ?", conversation),
         *running.rows("SELECT * FROM answers WHERE conversation_id = ? ORDER BY turn_id", conversation),
     ]

@@ -106,3 +106,10 @@ class Visitor:
     def notice(self) -> str:
         self.page.wait_for_selector("#notice:not([hidden])", timeout=20 * SECONDS)
         return self.page.locator("#notice span").inner_text()
+
+
+def choose(visitor: Visitor, chat: Locator, deed: str) -> None:
+    """From the menu of a conversation in the list."""
+    chat.hover()
+    chat.locator("[data-do=chat-menu]").click()
+    visitor.page.get_by_role("menuitem", name=deed).click()
