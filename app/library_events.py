@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any
 
 from app import wording
+from app.browser_event import MAX_TURN_ID
 from app.library_exports import LibraryExports
 from app.library_groups_view import groups_html
 from app.library_request import LibraryRequest
@@ -108,7 +109,9 @@ class LibraryEvents:
         return {"groups": {"html": groups_html(found), "number": len(found)}}
 
     def trail(self, owner: str, event: LibraryRequest) -> Feeds:
-        return {"trail": {"html": trail_html(self._curation.trail(limit=100), owner, undo=True)}}
+        return {
+            "trail": {"html": trail_html(self._curation.trail(limit=100), owner, may_undo=self._may_review)}
+        }
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -146,10 +149,17 @@ class LibraryEvents:
         return self._done(self._curation.keep_one(owner, event.answers(), event.turn()))
 
     def undo(self, owner: str, event: LibraryRequest) -> Feeds:
-        action = self._curation.undo(owner, event.turn("action"))
-        number = action.num_answers
-        words = f"Taken back on {number:,} {'answer' if number == 1 else 'answers'}."
-        if not number:
+        """Take back what a reviewer did. What people made of their own answers is theirs to take back."""
+        number = event.turn("action")
+        found = self._curation.trail(before=min(number + 1, MAX_TURN_ID), limit=1)
+        if not found or found[0].id != number or not self._may_review(found[0].actor):
+            raise NotFound(
+                f"The action {number} is not a reviewer's, or it is not there; it cannot be taken back."
+            )
+        action = self._curation.undo(owner, number)
+        changed = action.num_answers
+        words = f"Taken back on {changed:,} {'answer' if changed == 1 else 'answers'}."
+        if not changed:
             words = "Nothing was taken back: something else was decided since."
         shown = self._shown(owner, event)
         return {**self._said(words, changed=shown is None), **(shown or {})}

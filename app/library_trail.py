@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from html import escape
 
@@ -58,11 +58,16 @@ def can_undo(action: Action) -> bool:
     return action.kind in _UNDOABLE and action.undone_at is None and action.num_answers > 0
 
 
-def trail_html(actions: Sequence[Action], me: str, *, undo: bool = False) -> str:
-    """One line an action, newest first. `undo`: with a button where it can be taken back."""
+def trail_html(
+    actions: Sequence[Action], me: str, *, may_undo: Callable[[str], bool] = lambda actor: False
+) -> str:
+    """One line an action, newest first, with a button where it can be taken back and `may_undo` allows it for who did
+    it."""
     if not actions:
         return '<p class="faint">Nothing was done yet.</p>'
-    return f'<ul class="trail">{"".join(_line(action, me, undo) for action in actions)}</ul>'
+    return (
+        f'<ul class="trail">{"".join(_line(action, me, may_undo(action.actor)) for action in actions)}</ul>'
+    )
 
 
 def _line(action: Action, me: str, undo: bool) -> str:

@@ -204,3 +204,13 @@ def test_the_number_alone_can_be_asked_for(events: LibraryEvents, log: SmallLog)
 def test_what_was_searched_for_is_marked_in_the_answer_too(events: LibraryEvents, log: SmallLog) -> None:
     shown = do(events, "item", turn=log.wrong, words="blue")["item"]["html"]
     assert '<mark class="hit">Blue</mark>' in shown
+
+
+def test_what_a_person_made_of_their_own_answer_is_not_taken_back_for_them(
+    events: LibraryEvents, store: ConversationStore, log: SmallLog
+) -> None:
+    store.feedback.rate(ANN, log.private, "up")
+    (theirs,) = [each for each in store.curation.trail() if each.kind == "rate"]
+    for number in (theirs.id, theirs.id + 1, 2**63 - 1, 0):
+        assert do(events, "undo", action=number)["said"]["failed"]
+    assert store.turn(ANN, log.private).rating == "up"
