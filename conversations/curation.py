@@ -208,7 +208,7 @@ class Curation:
                 query = query.where(AnswerRow.finish_reason != "running")
                 if place is not None:
                     query = query.where(tuple_(AnswerRow.answered_at, AnswerRow.turn_id) < tuple_(*place))
-                batch = session.execute(newest_first(query, filters).limit(BATCH)).all()
+                batch = session.execute(newest_first(session, query, filters).limit(BATCH)).all()
                 action = session.get_one(ActionRow, action_id)
                 if not batch:
                     return action_of(action)

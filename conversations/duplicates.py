@@ -77,7 +77,7 @@ def _asked(session: Session, filters: Filters) -> list[_Asked]:
     )
     found: dict[tuple[str, str], _Asked] = {}
     for conversation_id, turn_id, sha256, words in session.execute(
-        newest_first(query.where(answer.is_shown), filters).limit(MAX_ANSWERS)
+        newest_first(session, query.where(answer.is_shown), filters).limit(MAX_ANSWERS)
     ):
         asked = _Asked(turn_id, sha256, frozenset(indexed(words).split()))
         found.setdefault((conversation_id, sha256), asked)

@@ -79,7 +79,7 @@ def _meant(session: Session, filters: Filters) -> dict[str, set[int]]:
     """By conversation the ids of the answers that are meant."""
     query = select(AnswerRow.conversation_id, AnswerRow.turn_id).where(shelf.conditions(session, filters))
     found: defaultdict[str, set[int]] = defaultdict(set)
-    for conversation_id, turn_id in session.execute(shelf.walked(query, filters)):
+    for conversation_id, turn_id in session.execute(shelf.walked(session, query, filters)):
         found[conversation_id].add(turn_id)
     return found
 

@@ -88,7 +88,7 @@ class Count:
 
 
 def count(session: Session, filters: Filters, cap: int = MAX_COUNT) -> Count:
-    query = walked(select(AnswerRow.turn_id).where(_meant(session, filters)), filters).limit(cap + 1)
+    query = walked(session, select(AnswerRow.turn_id).where(_meant(session, filters)), filters).limit(cap + 1)
     number = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     return Count(min(number, cap), number > cap)
 
@@ -102,7 +102,7 @@ def page(session: Session, filters: Filters, after: Place | None, limit: int) ->
     query = select(AnswerRow.turn_id).where(_meant(session, filters))
     if after is not None:
         query = query.where(tuple_(AnswerRow.answered_at, AnswerRow.turn_id) < tuple_(*after))
-    query = newest_first(query, filters).limit(max(0, min(limit, MAX_PAGE)))
+    query = newest_first(session, query, filters).limit(max(0, min(limit, MAX_PAGE)))
     return items(session, session.scalars(query).all(), filters.text)
 
 

@@ -51,18 +51,30 @@ def recent(
     if len(words) > MAX_SEARCH_LENGTH or not (can_be_kept(words) and can_be_kept(owner)):
         return []
     limit, offset = min(max(0, limit), _MAX_ROWS), min(max(0, offset), _MAX_ROWS)
-    narrowed = _narrowed(owner, archived, tag)
     if words.strip():
         phrases = searched(words)
+        narrowed = _narrowed(owner, archived, tag)
         found = _found(session, owner, phrases, narrowed, min(offset + limit, MAX_FOUND))
         page = _highlighted(session, phrases, found[offset : offset + limit])
     else:
-        query = select(*_SUMMARY).where(*narrowed).limit(limit).offset(offset)
-        query = query.order_by(
-            ConversationRow.is_pinned.desc(), ConversationRow.updated_at.desc(), ConversationRow.id
-        )
-        page = [ConversationSummary(*row) for row in session.execute(query)]
+        page = _newest(session, owner, tag, archived, offset + limit)[offset : offset + limit]
     return _with_tags(session, page)
+
+
+def _newest(
+    session: Session, owner: str, tag: str | None, archived: bool | None, limit: int
+) -> list[ConversationSummary]:
+    """Pinned ones first. Whether archived is asked for one way at a time: the index has each in this order."""
+    if archived is None:
+        both = [each for way in (False, True) for each in _newest(session, owner, tag, way, limit)]
+        both.sort(key=lambda each: each.id)
+        both.sort(key=lambda each: (each.is_pinned, each.updated_at), reverse=True)
+        return both[:limit]
+    query = select(*_SUMMARY).where(*_narrowed(owner, archived, tag)).limit(min(limit, _MAX_ROWS))
+    query = query.order_by(
+        ConversationRow.is_pinned.desc(), ConversationRow.updated_at.desc(), ConversationRow.id
+    )
+    return [ConversationSummary(*row) for row in session.execute(query)]
 
 
 def _narrowed(owner: str, archived: bool | None, tag: str | None) -> list[ColumnElement[bool]]:

@@ -32,6 +32,8 @@ from conversations.search_words import searched
 from conversations.tables import AnswerRow, AnswerTagRow, ConversationRow, ConversationTagRow, TurnRow
 
 ALL = 2**62
+FEW = 1000
+"""Conversations of which all answers are sorted in some milliseconds."""
 
 
 def conditions(session: Session, filters: Filters, *, max_text_hits: int = ALL) -> ColumnElement[bool]:
@@ -42,7 +44,7 @@ def conditions(session: Session, filters: Filters, *, max_text_hits: int = ALL) 
     if filters.owner is None:
         parts.append(AnswerRow.is_private == false())
     else:
-        parts.append(_of_owner(filters.owner))
+        parts.append(_of_owner(session, filters.owner))
     parts += _of_time(filters)
     parts += _of_answer(filters)
     if filters.tag is not None:
@@ -52,16 +54,20 @@ def conditions(session: Session, filters: Filters, *, max_text_hits: int = ALL) 
     return and_(*parts)
 
 
-def newest_first(query: Select, filters: Filters) -> Select:
-    """Order a query on answers, and name the index that SQLite takes."""
-    return walked(query, filters).order_by(AnswerRow.answered_at.desc(), AnswerRow.turn_id.desc())
+def newest_first(session: Session, query: Select, filters: Filters) -> Select:
+    """Order a query on the answers that are meant, and name the index that SQLite takes."""
+    ordered = walked(session, query, filters)
+    return ordered.order_by(AnswerRow.answered_at.desc(), AnswerRow.turn_id.desc())
 
 
-def walked(query: Select, filters: Filters) -> Select:
+def walked(session: Session, query: Select, filters: Filters) -> Select:
     """The same index where the order does not matter."""
     if filters.tag is not None or filters.text.strip():
         return query  # few are meant, and they are known by their ids
-    return query.with_hint(AnswerRow, f"INDEXED BY {_index(filters)}", dialect_name="sqlite")
+    index = _index(filters)
+    if filters.owner is not None and _has_few(session, filters.owner):
+        index = "ix_answers_conversation_id"
+    return query.with_hint(AnswerRow, f"INDEXED BY {index}", dialect_name="sqlite")
 
 
 def _of_time(filters: Filters) -> list[ColumnElement[bool]]:
@@ -117,10 +123,21 @@ def _index(filters: Filters) -> str:
     return "ix_answers_newest"
 
 
-def _of_owner(owner: str) -> ColumnElement[bool]:
+def _of_owner(session: Session, owner: str) -> ColumnElement[bool]:
+    """Whoever has few conversations is looked for among them, and who has many among all answers, where a page of
+    theirs is full soon."""
+    if _has_few(session, owner):
+        return AnswerRow.conversation_id.in_(
+            select(ConversationRow.id).where(ConversationRow.owner == _kept(owner))
+        )
     return exists().where(
         ConversationRow.id == AnswerRow.conversation_id, ConversationRow.owner == _kept(owner)
     )
+
+
+def _has_few(session: Session, owner: str) -> bool:
+    some = select(ConversationRow.id).where(ConversationRow.owner == _kept(owner)).limit(FEW + 1)
+    return (session.scalar(select(func.count()).select_from(some.subquery())) or 0) <= FEW
 
 
 def _tagged(tag: str) -> ColumnElement[bool]:

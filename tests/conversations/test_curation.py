@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from conversations import curation
+from conversations import curation, shelf
 from conversations.errors import InvalidFilters, InvalidText, NotFound
 from conversations.filters import Filters
 from conversations.messages import ImageRef
@@ -100,6 +101,30 @@ def test_each_filter_means_what_it_says(store: ConversationStore, two: tuple[int
     for filters, expected in cases:
         assert ids(store, **filters) == expected, filters
         assert store.curation.count(Filters(**filters)).number == len(expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_any_two_filters_together_mean_both(
+    store: ConversationStore, two: tuple[int, int], monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Each has an index of its own, and SQLite refuses a query for which a named index is of no use."""
+    monkeypatch.setattr(shelf, "FEW", few)
+    store.feedback.rate("ann", two[0], "down", reasons=["rude"])
+    store.feedback.correct("bob", two[1], "A jug.")
+    store.curation.tag("root", two[0], ["birds"])
+    values: list[tuple[str, object]] = [
+        ("owner", "ann"), ("owner", "bob"), ("model", "demo"), ("rating", "down"), ("rating", "none"),
+        ("reason", "rude"), ("tag", "birds"), ("state", "approved"), ("state", "pending"),
+        ("finish_reason", "stop"), ("finish_reason", "failed"), ("has_picture", True), ("corrected", True),
+        ("corrected", False), ("text", "jug"), ("since", datetime(2020, 1, 1, tzinfo=UTC)),
+    ]  # fmt: skip
+    each = {value: set(ids(store, **dict([value]))) for value in values}
+    for one, other in itertools.combinations(values, 2):
+        if one[0] != other[0]:
+            filters = Filters(**dict([one, other]))  # type: ignore[arg-type]
+            meant = {item.id for item in store.curation.page(filters)}
+            assert meant == each[one] & each[other], filters
+            assert store.curation.count(filters).number == len(meant)
 
 
 def test_pages_follow_each_other_though_answers_are_decided_meanwhile(store: ConversationStore) -> None:
