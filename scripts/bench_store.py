@@ -68,6 +68,8 @@ LIBRARY = {
     "a month": Filters(since=datetime(2025, 3, 1, tzinfo=UTC), until=datetime(2025, 4, 1, tzinfo=UTC)),
     "a tag of conversations": Filters(tag="kitchen"),
     "a rare word": Filters(text="w19000"),
+    "one person's own": Filters(owner="user:3"),
+    "the busiest person's own": Filters(owner=FAVOURITE),
     "nothing has all of this": Filters(model="model-9", rating="down", state="rejected", corrected=True),
 }
 
