@@ -66,19 +66,19 @@ def switch(picker: ModelPicker, **data: Any) -> None:
     picker.switch(BrowserEvent({key: str(value) for key, value in data.items()}))
 
 
-def is_ready(picker: ModelPicker, name: Path) -> Callable[[], bool]:
-    return lambda: picker.told()["running"]["name"] == str(name) and not picker.told()["busy"]
+def is_ready(worker: WorkerProcess, name: Path) -> Callable[[], bool]:
+    return lambda: worker.options.model == str(name) and worker.state.phase == "ready"
 
 
 def test_a_switch_starts_the_new_model_on_the_same_machine_and_the_old_one_is_offered(
     worker: WorkerProcess, recent: RecentModels, tmp_path: Path
 ) -> None:
     picker, new = ModelPicker(worker, recent), folder(tmp_path, "new")
-    wait_for(is_ready(picker, tmp_path / "old"))
+    wait_for(is_ready(worker, tmp_path / "old"))
     first, address = worker.process_id, worker.base_url
     switch(picker, model=new, dtype="float16", quantize="8bit")
     assert picker.told()["busy"] and picker.told()["words"] == "The model is starting"
-    wait_for(is_ready(picker, new))
+    wait_for(is_ready(worker, new))
     assert worker.process_id not in (None, first) and worker.base_url == address
     assert worker.options == WorkerOptions(
         str(new), dtype="float16", quantize="8bit", device="cpu", cache_gb=0.5
@@ -86,7 +86,7 @@ def test_a_switch_starts_the_new_model_on_the_same_machine_and_the_old_one_is_of
     (offered,) = picker.told()["recent"]
     assert (offered["name"], offered["facts"]) == (str(tmp_path / "old"), "template llava_v1")
     switch(picker, recent=offered["key"])
-    wait_for(is_ready(picker, tmp_path / "old"))
+    wait_for(is_ready(worker, tmp_path / "old"))
     assert worker.options.template == "llava_v1" and worker.options.dtype is None
     assert picker.told()["recent"][0]["facts"] == "float16, 8bit"
 
@@ -96,10 +96,10 @@ def test_a_model_that_cannot_be_loaded_is_followed_by_the_one_before(
     worker: WorkerProcess, recent: RecentModels, tmp_path: Path, fault: str, why: str
 ) -> None:
     picker, bad = ModelPicker(worker, recent), folder(tmp_path, "bad", fault)
-    wait_for(is_ready(picker, tmp_path / "old"))
+    wait_for(is_ready(worker, tmp_path / "old"))
     switch(picker, model=bad)
     wait_for(lambda: worker.last_switch.phase == "failed")
-    wait_for(is_ready(picker, tmp_path / "old"), 20)  # at once: the pause is longer than that
+    wait_for(is_ready(worker, tmp_path / "old"), 20)  # at once: the pause is longer than that
     words = picker.told()["failed"]
     assert words.startswith(f"{bad} could not be loaded: ") and why in words
     assert words.endswith(f"{tmp_path / 'old'} is kept.")

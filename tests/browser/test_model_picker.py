@@ -70,6 +70,7 @@ def test_the_model_is_switched_and_back_and_a_broken_one_leaves_the_old(
     assert person.wait_for_end() == "failed" and "press Retry once it is back" in person.reply.inner_text()
     assert person.raw().strip()  # what had come
     person.longest(8)
+    page.click('#drawer [data-do="drawer"]')
     page.click("#thread .reply:last-child .choices button")  # while the other is being loaded
     runs(person, "model/demo")
     assert person.wait_for_end() in ("stop", "length")
@@ -78,6 +79,7 @@ def test_the_model_is_switched_and_back_and_a_broken_one_leaves_the_old(
     *_, (model, template) = ask(person, own_page)
     assert model == "demo" and template and person.conversation == conversation
 
+    page.click('.top [data-do="drawer"]')
     page.click("#picker .recent button")
     runs(person, "tiny-random")
     assert [name for name, _ in ask(person, own_page)][-1] == "tiny-random"
