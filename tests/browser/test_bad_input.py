@@ -100,7 +100,7 @@ def test_a_conversation_that_is_too_long_offers_both_ways_on(visitor: Visitor, r
     for number in range(3):
         visitor.ask(f"{number} " + "many words " * 60)
         assert visitor.wait_for_end() in ("stop", "length", "failed")
-    for number in range(3, 6):
+    for number in range(3, 14):  # how much an answer adds is the untrained model's whim
         if visitor.reply.get_attribute("data-state") == "failed":
             break
         visitor.ask(f"{number} " + "many words " * 60)
