@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import main as start
+from app.recent_models import RecentModels
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +34,10 @@ def test_the_worker_is_started_before_the_page_is_built_and_stopped_however_it_e
     happened: list[str] = []
 
     class Worker:
-        def __init__(self, options, log_path: Path) -> None:
+        def __init__(self, options, log_path: Path, *, environment, on_ready) -> None:
             self.model = options.model
+            self.environment = environment
+            on_ready(options)
 
         def start(self) -> None:
             happened.append(f"start {self.model}")
@@ -41,11 +45,14 @@ def test_the_worker_is_started_before_the_page_is_built_and_stopped_however_it_e
         def stop(self) -> None:
             happened.append("stop")
 
-    def serve(settings: Settings, worker: Worker) -> None:
+    def serve(settings: Settings, worker: Worker, recent: RecentModels) -> None:
         happened.append("serve")
+        assert "HF_HUB_OFFLINE" not in worker.environment and os.environ["HF_HUB_OFFLINE"] == "1"
+        assert [each.model for each in recent.all().values()] == ["some/where"]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(start, "WorkerProcess", Worker)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(start, "_serve", serve)
     monkeypatch.setattr(start.signal, "signal", lambda *_: None)
     monkeypatch.chdir(ROOT)
@@ -54,8 +61,9 @@ def test_the_worker_is_started_before_the_page_is_built_and_stopped_however_it_e
     assert (tmp_path / "new").is_dir()
 
 
-def test_a_worker_elsewhere_is_not_started_here() -> None:
-    assert start._start_worker(Settings(worker_url="http://gpu:8001")) is None
+def test_a_worker_elsewhere_is_not_started_here(tmp_path: Path) -> None:
+    recent = RecentModels(tmp_path / "recent_models.json")
+    assert start._start_worker(Settings(worker_url="http://gpu:8001"), {}, recent) is None
 
 
 def test_a_port_that_is_taken_is_said_in_a_sentence(
