@@ -12,11 +12,10 @@ MEGABYTE = 1 << 20
 
 def test_memory_that_was_there_for_a_moment_is_seen() -> None:
     before = resident_bytes()
-    with Peak() as peak:
-        # Mapped, because an allocator may hand out memory that is there already.
-        with mmap.mmap(-1, 64 * MEGABYTE) as held:
-            held.write(b"x" * (64 * MEGABYTE))
-            assert resident_bytes() - before > 32 * MEGABYTE
+    # Mapped, because an allocator may hand out memory that is there already.
+    with Peak() as peak, mmap.mmap(-1, 64 * MEGABYTE) as held:
+        held.write(b"x" * (64 * MEGABYTE))
+        assert resident_bytes() - before > 32 * MEGABYTE
     assert peak.bytes - before > 32 * MEGABYTE
 
 
