@@ -18,6 +18,8 @@ from tests.app.served_page import ServedPage, served
 OWN = {
     ("POST", "/pictures"), ("GET", "/pictures/{sha256}"), ("GET", "/pictures/{sha256}/thumb"),
     ("GET", "/examples/{name}"), ("POST", "/library/imports"), ("GET", "/library/exports/{name}.zip"),
+    ("POST", "/conversations"), ("GET", "/conversations/{conversation}.json"),
+    ("GET", "/conversations/{conversation}.zip"),
     ("GET", "/library/answers/{answer:int}/pictures/{place:int}"),
     ("GET", "/library/answers/{answer:int}/pictures/{place:int}/thumb"),
 }  # fmt: skip
