@@ -182,11 +182,9 @@ def _with_all_anywhere(
 ) -> dict[str, ConversationSummary]:
     """Of the candidates, those in which every phrase stands in the title or in some turn. They are few: they have
     the rarest of the phrases."""
-    waiting = {
-        key: [phrase for phrase in phrases if not highlights(summary.title, [phrase])]
-        for key, summary in candidates.items()
-    }
-    query = select(TurnRow.conversation_id, TurnRow.text).where(TurnRow.conversation_id.in_(candidates))
-    for key, text in session.execute(query):
-        waiting[key] = [phrase for phrase in waiting[key] if not highlights(text, [phrase])]
-    return {key: summary for key, summary in candidates.items() if not waiting[key]}
+    query = select(TurnRow.id, TurnRow.conversation_id).where(TurnRow.conversation_id.in_(candidates))
+    conversation_ids: dict[int, str] = dict(session.execute(query).all())
+    left = set(candidates)
+    for turn_ids in search_index.each_with(session, phrases, list(conversation_ids)):
+        left &= {conversation_ids[turn_id] for turn_id in turn_ids}
+    return {key: summary for key, summary in candidates.items() if key in left}

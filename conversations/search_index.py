@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.orm import Session
@@ -34,6 +34,13 @@ _FIND_SQLITE = text(
 _FIND_POSTGRESQL = text(
     "SELECT turn_id FROM turn_search WHERE words @@ CAST(:query AS tsquery) AND turn_id < :before"
     " ORDER BY turn_id DESC LIMIT :limit"
+)
+_WORDS_SQLITE = text(
+    "SELECT rowid, words FROM turn_search WHERE rowid IN (SELECT value FROM json_each(:ids))"
+)
+_AMONG_POSTGRESQL = text(
+    "SELECT turn_id FROM turn_search"
+    " WHERE turn_id = ANY(CAST(string_to_array(:ids, ',') AS bigint[])) AND words @@ CAST(:query AS tsquery)"
 )
 _NEWEST_TURN = text("SELECT max(turn_id) FROM turn_search")
 _FIND_POSTGRESQL_WINDOW = text(
@@ -77,6 +84,23 @@ def turns_with(
         return found
     older = {**values, "before": newest - _WINDOW, "limit": limit - len(found)}
     return found + list(session.scalars(_FIND_POSTGRESQL, older))
+
+
+def each_with(
+    session: Session, phrases: Sequence[Sequence[str]], turn_ids: Sequence[int]
+) -> Iterator[list[int]]:
+    """For each phrase those of the turns in which it stands. SQLite would look through its index once a turn; the
+    words of a few turns are looked through sooner."""
+    ids = ",".join(map(str, turn_ids))
+    if _is_sqlite(session):
+        rows = session.execute(_WORDS_SQLITE, {"ids": f"[{ids}]"}).all()
+        for phrase in phrases:
+            typed = f" {' '.join(phrase)}{'' if may_begin(phrase[-1]) else ' '}"
+            yield [turn_id for turn_id, words in rows if typed in f" {words} "]
+    else:
+        for phrase in phrases:
+            values = {"ids": ids, "query": _postgresql_query([phrase], None)}
+            yield list(session.scalars(_AMONG_POSTGRESQL, values))
 
 
 def _is_sqlite(session: Session) -> bool:

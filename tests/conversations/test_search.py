@@ -136,3 +136,13 @@ def test_hits_older_than_the_first_look_are_found_in_order(
     made = [asked(store, f"a whale, number {number}").conversation_id for number in range(12)][::-1]
     assert [found.id for found in store.recent("ann", "whale")] == made
     assert [found.id for found in store.recent("ann", "whale", limit=5, offset=3)] == made[3:8]
+
+
+def test_words_in_different_turns_find_the_conversation(store: ConversationStore) -> None:
+    both = asked(store, "An under_score here", owner="ann")
+    answered(store, both, "A whale, x marks it.")
+    asked(store, "An underscore, under which no score")
+    for typed in ("under_score whale", "WHA under_sc", "x under_score", "here marks"):
+        assert [found.id for found in store.recent("ann", typed)] == [both.conversation_id], typed
+    for typed in ("under_score shark", "score_under whale", "m under_score here_a"):
+        assert store.recent("ann", typed) == [], typed
