@@ -115,9 +115,8 @@ def _found(
         return []
     found = _with_all_in_a_turn(session, owner, phrases, narrowed, limit)
     if len(found) < limit and len(phrases) > 1:
-        rarest = min(
-            (_with_all_in_a_turn(session, owner, [phrase], narrowed, limit) for phrase in phrases), key=len
-        )
+        hits = [len(search_index.turns_with(session, [phrase], owner, limit=_BATCH)) for phrase in phrases]
+        rarest = _with_all_in_a_turn(session, owner, [phrases[hits.index(min(hits))]], narrowed, limit)
         rest = {key: summary for key, summary in rarest.items() if key not in found}
         found |= _with_all_anywhere(session, phrases, rest)
     return list(found.values())[:limit]
@@ -132,14 +131,14 @@ def _with_all_in_a_turn(
 ) -> dict[str, ConversationSummary]:
     """Those whose hit is newest come first. A conversation may hold many hits, so that it takes several looks."""
     found: dict[str, ConversationSummary] = {}
-    before = 2**62
+    before, batch = 2**62, min(2 * limit, _BATCH)
     for _ in range(_MAX_ROUNDS):
-        turn_ids = search_index.turns_with(session, phrases, owner, limit=_BATCH, before=before)
+        turn_ids = search_index.turns_with(session, phrases, owner, limit=batch, before=before)
         for summary in _of_turns(session, turn_ids, narrowed):
             found.setdefault(summary.id, summary)
-        if len(found) >= limit or len(turn_ids) < _BATCH:
+        if len(found) >= limit or len(turn_ids) < batch:
             break
-        before = turn_ids[-1]
+        before, batch = turn_ids[-1], _BATCH
     return found
 
 
