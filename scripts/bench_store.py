@@ -252,14 +252,14 @@ def _appends(store: ConversationStore, rounds: int) -> list[bool]:
     """A turn in a conversation that grows: the question, the answer's start, a part of it, its end."""
     times: dict[str, list[Taken]] = {"question": [], "start": [], "part": [], "end": []}
     parent_id: int | None = None
-    conversation_id, text = "", "w1 w2 w3 " * 30
+    conversation_id, text, talker = "", "w1 w2 w3 " * 30, "user:talking"
     for number in range(rounds):
         if number % 10 == 0:
-            conversation_id, parent_id = store.create(FAVOURITE).id, None
+            conversation_id, parent_id = store.create(talker).id, None
         with _taking(times["question"]):
-            question = store.add_question(FAVOURITE, conversation_id, "w7 w8?", parent_id=parent_id)
+            question = store.add_question(talker, conversation_id, "w7 w8?", parent_id=parent_id)
         with _taking(times["start"]):
-            answer = store.start_answer(FAVOURITE, question.id, SETTINGS)
+            answer = store.start_answer(talker, question.id, SETTINGS)
         with _taking(times["part"]):
             store.save_partial(answer.id, text[:100])
         with _taking(times["end"]):
