@@ -30,6 +30,7 @@ from scripts.engine_bench.endless_copy import write_endless_copy
 from scripts.engine_bench.plan import FULL, QUICK
 from scripts.engine_bench.random_model import SEVEN_B, SMALL, TINY, write_random_model
 from scripts.engine_bench.row import Row, head, line
+from scripts.engine_bench.timed import count_processor_time
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS: dict[str, Callable[[Bench], Row | list[Row]]] = {
@@ -47,6 +48,7 @@ ROWS: dict[str, Callable[[Bench], Row | list[Row]]] = {
 }
 NAMES = (*ROWS, "gpu")
 """The last one is a table of its own: a random 7B in bf16 and 4-bit, where there is a CUDA device."""
+IN_THIS_PROCESS = ("greedy", "second", "first", "decode", "streams", "crowd", "gap")
 MODELS = ("random", "demo", "tiny")
 
 
@@ -68,7 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rounds", type=int, default=5, help="measurements a row, of which the median counts"
     )
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="count what this process computes instead of the time that passes, for a machine with other work; "
+        f"only rows {','.join(IN_THIS_PROCESS)}",
+    )
     choice = parser.parse_args(argv)
+    if choice.processor_time:
+        if not set(choice.rows) <= set(IN_THIS_PROCESS):
+            parser.error(f"--processor-time counts one process: --rows may be {','.join(IN_THIS_PROCESS)}")
+        count_processor_time()
     if choice.rounds < 1:
         parser.error(f"--rounds is {choice.rounds}; it must be at least 1")
     disable_progress_bar()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +11,7 @@ from transformers.models.llava.modeling_llava import LlavaForConditionalGenerati
 from model.engine.request import GenerationRequest
 from model.engine.token_text import TokenText
 from model.pixels import pixel_values
-from scripts.engine_bench.timed import Timed
+from scripts.engine_bench.timed import Timed, now
 
 if TYPE_CHECKING:
     from model.checkpoint import LoadedModel
@@ -27,7 +26,7 @@ class _Clock(BaseStreamer):  # type: ignore[misc]  # transformers' classes are A
 
     def put(self, value: Any) -> None:
         if self._prompt_came:
-            self.times.append(time.monotonic())
+            self.times.append(now())
         self._prompt_came = True
 
     def end(self) -> None:
@@ -45,7 +44,7 @@ class Reference:
     @torch.inference_mode()
     def read(self, request: GenerationRequest) -> Timed:
         """The greedy answer, timed as an engine's is: preparing the pictures and decoding the text included."""
-        started = time.monotonic()
+        started = now()
         clock = _Clock()
         images = [picture.image for picture in request.pictures]
         seen = {}
@@ -64,4 +63,4 @@ class Reference:
         ids = written[0, len(request.input_ids) :].tolist()
         token_text = TokenText(self._loaded.tokenizer)
         text = "".join([token_text.feed(token_id) for token_id in ids]) + token_text.rest()
-        return Timed(started, tuple(clock.times), time.monotonic(), text, len(ids))
+        return Timed(started, tuple(clock.times), now(), text, len(ids))

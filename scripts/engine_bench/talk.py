@@ -71,8 +71,8 @@ class Talks:
         missing = num_tokens - len(self.request(talk, 1).input_ids)
         return replace(talk, system=f"{talk.system} {self.words(missing)}") if missing > 0 else talk
 
-    def request(self, talk: Talk, answer_tokens: int) -> GenerationRequest:
-        """What an engine is asked: greedy, without stop texts."""
+    def request(self, talk: Talk, answer_tokens: int, stop: tuple[str, ...] = ()) -> GenerationRequest:
+        """What an engine is asked: greedy, without stop texts where none are given."""
         loaded = self._loaded
         prompt = render(
             loaded.template,
@@ -87,7 +87,7 @@ class Talks:
             loaded.name,
             tuple(prompt.input_ids),
             tuple(talk.pictures[image.sha256] for image in prompt.images),
-            SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=answer_tokens),
+            SamplingSettings(temperature=0.0, top_p=1.0, max_new_tokens=answer_tokens, stop=stop),
         )
 
 

@@ -9,10 +9,26 @@ from dataclasses import dataclass
 
 from model.engine.request import Engine, Finished, GenerationRequest, Piece
 
+_clocks = [time.monotonic]
+
+
+def now() -> float:
+    """Seconds of the clock in use: the wall's, or what this process has computed."""
+    return _clocks[-1]()
+
+
+def count_processor_time() -> None:
+    """From now on the processor's time of this process, all threads together, is counted.
+
+    On a machine with other work it says what each side has to compute, where the wall's time says who had to wait. With
+    more than one thread it also counts waiting for one another, so it is meant for OMP_NUM_THREADS=1.
+    """
+    _clocks.append(time.process_time)
+
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One answer with its times, in seconds of time.monotonic."""
+    """One answer with its times, in seconds of now()."""
 
     started: float
     times: tuple[float, ...]  # when each piece came
@@ -38,17 +54,17 @@ class Timed:
 
 async def read(engine: Engine, request: GenerationRequest) -> Timed:
     """One answer of an engine, timed where its events are read."""
-    started = time.monotonic()
+    started = now()
     times: list[float] = []
     pieces: list[str] = []
     num_tokens = 0
     async for event in engine.stream(request):
         if isinstance(event, Piece):
-            times.append(time.monotonic())
+            times.append(now())
             pieces.append(event.text)
         elif isinstance(event, Finished):
             num_tokens = event.num_completion_tokens
-    return Timed(started, tuple(times), time.monotonic(), "".join(pieces), num_tokens)
+    return Timed(started, tuple(times), now(), "".join(pieces), num_tokens)
 
 
 def read_one(engine: Engine, request: GenerationRequest) -> Timed:

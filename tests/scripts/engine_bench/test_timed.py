@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from scripts.engine_bench import timed
 from scripts.engine_bench.timed import Timed, seconds, steady_rate
 
 
@@ -26,3 +29,11 @@ def test_a_piece_of_several_tokens_counts_as_so_many() -> None:
 
 def test_the_time_in_total_goes_from_the_first_start_to_the_last_end() -> None:
     assert seconds([Timed(1.0, (2.0,), 3.0, "", 1), Timed(2.0, (2.0,), 9.0, "", 1)]) == 8.0
+
+
+def test_the_processors_time_stands_still_while_we_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timed, "_clocks", list(timed._clocks))  # given back afterwards
+    timed.count_processor_time()
+    before = timed.now()
+    time.sleep(0.3)
+    assert timed.now() - before < 0.2
