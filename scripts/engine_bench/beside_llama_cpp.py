@@ -21,7 +21,7 @@ from model.engine.token_text import TokenText
 from scripts.engine_bench.bench import Bench
 from scripts.engine_bench.process import ROOT, PeerFailed
 from scripts.engine_bench.row import Bar, Row
-from scripts.engine_bench.timed import read_one, read_together, steady_rate
+from scripts.engine_bench.timed import counts_processor_time, read_one, read_together, steady_rate
 
 if TYPE_CHECKING:
     from transformers.models.llava.modeling_llava import LlavaForConditionalGeneration
@@ -47,6 +47,7 @@ def llama_cpp(model: LlavaForConditionalGeneration) -> Iterator[Ask]:
             folder,
             str(torch.get_num_threads()),
         ]
+        command.append("processor" if counts_processor_time() else "wall")
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin is not None and process.stdout is not None
         to_it, from_it = process.stdin, process.stdout

@@ -1,6 +1,6 @@
-"""llama.cpp by its C interface, in the peers' own environment: .venv-peers/bin/python FILE WEIGHTS_FOLDER THREADS
+"""llama.cpp by its C interface, in the peers' own environment: .venv-peers/bin/python FILE FOLDER THREADS CLOCK
 
-Writes the language model of WEIGHTS_FOLDER (a LlamaForCausalLM in safetensors, float32) as a GGUF file into the same
+Writes the language model of FOLDER (a LlamaForCausalLM in safetensors, float32) as a GGUF file into the same
 folder, loads it, and then answers one JSON command a line on standard input with one JSON line on standard output:
 
     {"do": "prompt", "ids": [...]}                       -> {"seconds": ..., "num_tokens": ...}
@@ -16,6 +16,7 @@ import ctypes
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,9 @@ def _interleaved(weight: numpy.ndarray, heads: int) -> numpy.ndarray:
 class Peer:
     """The loaded model. A context is made for every command, outside of the time that is taken."""
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, now: Callable[[], float]) -> None:
         self._threads = threads
+        self._now = now
         llama_cpp.llama_log_set(_say_errors, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         self._model = llama_cpp.llama_model_load_from_file(
@@ -97,10 +99,10 @@ class Peer:
     def prompt(self, ids: list[int]) -> dict[str, Any]:
         """Reads a prompt; timed up to the first token's scores."""
         context = self._context(len(ids) + 8, 1)
-        started = time.perf_counter()
+        started = self._now()
         self._read(context, ids, 0)
         token = self._best(context, -1)
-        seconds = time.perf_counter() - started
+        seconds = self._now() - started
         llama_cpp.llama_free(context)
         return {"seconds": seconds, "num_tokens": len(ids), "ids": [[token]]}
 
@@ -113,7 +115,7 @@ class Peer:
             self._read(context, ids, stream)
             made.append([self._best(context, -1)])
         batch = llama_cpp.llama_batch_init(len(prompts), 0, 1)
-        started = time.perf_counter()
+        started = self._now()
         for step in range(steps):
             batch.n_tokens = len(prompts)
             for stream, ids in enumerate(prompts):
@@ -125,7 +127,7 @@ class Peer:
             self._check(llama_cpp.llama_decode(context, batch))
             for stream in range(len(prompts)):
                 made[stream].append(self._best(context, stream))
-        seconds = time.perf_counter() - started
+        seconds = self._now() - started
         llama_cpp.llama_batch_free(batch)
         llama_cpp.llama_free(context)
         return {"seconds": seconds, "num_tokens": steps * len(prompts), "ids": made}
@@ -171,7 +173,8 @@ def _say_errors(level: int, text: bytes, data: Any) -> None:
 def main() -> None:
     """Until standard input ends."""
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
-    peer = Peer(write_gguf(folder), threads)
+    now = {"wall": time.perf_counter, "processor": time.process_time}[sys.argv[3]]
+    peer = Peer(write_gguf(folder), threads, now)
     print(json.dumps({"version": llama_cpp.__version__}), flush=True)
     for line in sys.stdin:
         command = json.loads(line)

@@ -17,6 +17,11 @@ def now() -> float:
     return _clocks[-1]()
 
 
+def counts_processor_time() -> bool:
+    """Whether `now` is the processor's time."""
+    return _clocks[-1] is time.process_time
+
+
 def count_processor_time() -> None:
     """From now on the processor's time of this process, all threads together, is counted.
 

@@ -55,7 +55,7 @@ def test_a_row_that_fails_does_not_take_the_others_along(
         (["--rows", "speed"], "there is no 'speed'; choose from greedy,"),
         (["--model", "vicuna"], "there is no 'vicuna'; choose from random,"),
         (["--rounds", "0"], "--rounds is 0"),
-        (["--processor-time", "--rows", "http"], "--processor-time counts one process"),
+        (["--processor-time", "--rows", "http"], "--processor-time counts one process a side"),
     ],
 )
 def test_a_wrong_flag_is_named(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
