@@ -70,8 +70,9 @@
   loop.does("hide-toast", () => library.tell(""));
   loop.does("undo", () => {
     if (undo === null) return;
-    library.say("undo", undo);
+    // Asked for first: what undo itself says of the answer comes after it, and is what stays.
     if (undo.answer !== null) library.choose(undo.answer);
+    library.say("undo", undo);
     library.tell("Taking it back");
   });
   loop.does("undo-action", (element) => {
