@@ -72,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         page = launch(settings, store, tickets, ChatEvents(store, turns, tickets, lambda: STATUS))
         try:
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+                browser = playwright.chromium.launch(
+                    executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+                )
                 rates = {
                     number: [_rate(browser, settings.port, store, 0)] for number in (0, 10)
                 }  # the first warms up
