@@ -76,7 +76,10 @@ def fit_of(path: Path, values: Mapping[str, Any]) -> Fit:
 
 
 def template_of(values: Mapping[str, Any]) -> tuple[str, str]:
-    """The template that the reference would serve it with, and by what in the config it is told."""
+    """The template that its config names, as those written here do, else the one that the reference would serve it
+    with; and by what in the config it is told."""
+    if isinstance(named := values.get("template"), str):
+        return named, f"template {named!r}"
     if values.get("mm_use_im_start_end") and "mm_projector_type" not in values:
         return "llava_v0", "start and end tokens around pictures and no mm_projector_type, as v0 has them"
     if "mm_projector_type" in values:
