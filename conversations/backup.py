@@ -7,14 +7,13 @@ all there. The database itself, which takes longest, is copied from that view wh
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +24,9 @@ from sqlalchemy.orm import Session
 
 from conversations import postgresql_tools
 from conversations.database import Database
-from conversations.errors import BackupRefused, CorruptDatabase, DiskFull, PictureMissing, UnwritableFolder
+from conversations.errors import BackupRefused, CorruptDatabase, PictureMissing
 from conversations.image_store import ImageStore
+from conversations.new_folder import new_folder, told
 from conversations.tables import ConversationRow, PictureRow, TurnRow
 
 SQLITE_NAME = "chats.db"
@@ -62,7 +62,7 @@ class Backup:
                 f"There is something in {folder} already; name a folder that is not there yet."
             )
         postgresql = self._database.url.get_backend_name() == "postgresql"
-        with _whole(folder) as part:
+        with new_folder(folder) as part:
             copies = _Copies(self._images, part / PICTURES_NAME)
             with self._database.reading() as session:
                 earlier = session.scalars(_SHA256S).all()
@@ -100,7 +100,7 @@ def restore(backup: Path, database_url: str, image_folder: Path) -> BackupSummar
     target = Path(str(url.database))
     if not postgresql and target.exists():
         raise BackupRefused(f"There is a database {target} already; move it away first.")
-    with _told(image_folder.parent):
+    with told(image_folder.parent):
         image_folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copytree(backup / PICTURES_NAME, image_folder, dirs_exist_ok=True)
     if postgresql:
@@ -166,7 +166,7 @@ def _copy_sqlite(source: sqlite3.Connection, path: Path) -> None:
 
 def _put_sqlite(copy: Path, target: Path) -> None:
     """Under its name only when it is whole."""
-    with _told(target.parent):
+    with told(target.parent):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         os.close(descriptor)
@@ -185,29 +185,3 @@ def _read_about(backup: Path) -> BackupSummary:
         return BackupSummary(**{**values, "missing_pictures": tuple(values["missing_pictures"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BackupRefused(f"{backup} is no backup: its {ABOUT_NAME} cannot be read ({error}).") from error
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place in the end, or is removed."""
-    with _told(folder.parent):
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-        try:
-            yield part
-            part.rename(folder)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"There is no room left on the disk of {folder}; make room.") from error
-        raise UnwritableFolder(
-            f"The folder {folder} cannot be written ({error.strerror}); make it writable or name another."
-        ) from error

@@ -8,14 +8,10 @@ length needs the same memory.
 
 from __future__ import annotations
 
-import errno
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from conversations.errors import DiskFull, LogError, UnwritableFolder
+from conversations.errors import LogError
 from conversations.examples import Item, LoggedConversation
 from conversations.formats.contents import IMAGE_FOLDER
 from conversations.formats.format import Format, Options, num_answers
@@ -24,6 +20,7 @@ from conversations.formats.row_files import RowFiles
 from conversations.image_store import ImageStore
 from conversations.lessons import lessons
 from conversations.manifest import MANIFEST_NAME, Manifest, Tally
+from conversations.new_folder import new_folder
 from conversations.personal_data import masked
 from conversations.selection import Selection, Side
 
@@ -56,7 +53,8 @@ def export(
     whose picture's file is gone is left out and counted. Raises FolderTaken, UnwritableFolder, DiskFull."""
     options = options or Options()
     tally = Tally()
-    with _made_whole(folder) as part:
+    _refuse_taken(folder)
+    with new_folder(folder) as part:
         pictures = PictureFiles(
             images, part / IMAGE_FOLDER if format.links_pictures else None, copy=copy_pictures
         )
@@ -132,23 +130,6 @@ def _count_missing(tally: Tally, missing: Iterable[str]) -> None:
     known.extend(sha256 for sha256 in missing if sha256 not in known and len(known) < MAX_MISSING)
 
 
-@contextmanager
-def _made_whole(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place in the end, or is removed."""
+def _refuse_taken(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise FolderTaken(f"There is something in {folder} already; name another folder, or remove it.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-        try:
-            yield part
-            part.rename(folder)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-    except LogError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"The disk is full: {folder} was not made; make room.") from error
-        raise UnwritableFolder(f"The folder {folder} cannot be written ({error.strerror}).") from error
