@@ -82,7 +82,9 @@ class ChatEvents:
                 with self._answers.place(owner, address):
                     yield from self._turn(owner, order, event.choices(), key)
             except AlreadyAnswered as error:
-                yield self._feeds.thread(owner, self._store.turn(owner, error.answer_id).conversation_id, key=key)
+                yield self._feeds.thread(
+                    owner, self._store.turn(owner, error.answer_id).conversation_id, key=key
+                )
         except LogError as error:
             yield self._refused(error, key)
         except Exception as error:  # noqa: BLE001 - whatever it is, the page must not wait for ever
@@ -195,9 +197,7 @@ class ChatEvents:
 
     # -- to and fro ------------------------------------------------------------------------------------------------
 
-    def answered(
-        self, what: Callable[[str, BrowserEvent], Feeds], owner: str | None, data: object
-    ) -> Feeds:
+    def answered(self, what: Callable[[str, BrowserEvent], Feeds], owner: str | None, data: object) -> Feeds:
         """The outcome of an event, or the sentence that tells why there is none."""
         if owner is None:
             return self._feeds.notice(wording.NO_COOKIE)

@@ -52,7 +52,11 @@ def build(events: ChatEvents) -> None:
         for message in events.streamed(_owner(request), event._data, address):
             yield _for_feeds(message)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple", "api_visibility": "private"}
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "trigger_mode": "multiple",
+        "api_visibility": "private",
+    }
     wire.turn(turn, None, feeds, concurrency_limit=MAX_ANSWERS_AT_ONCE, **quiet)
     deeds = {name: getattr(events, name) for name in EVENTS[1:]}
     deeds |= {name: getattr(events.own, name) for name in own_events.EVENTS}
@@ -72,7 +76,8 @@ def shell_html() -> str:
     """The page's frame with the examples and the library's parts put in."""
     page = (FOLDER / "shell.html").read_text(encoding="utf-8").replace("EXAMPLES", _examples_html())
     page = page.replace("REASON_BOXES", reasons_html())
-    return page.replace("LIBRARY_SIDE", library_tab.side_html()).replace("LIBRARY_STAGE", library_tab.stage_html())
+    page = page.replace("LIBRARY_SIDE", library_tab.side_html())
+    return page.replace("LIBRARY_STAGE", library_tab.stage_html())
 
 
 def head_html() -> str:
@@ -95,9 +100,7 @@ def _examples_html() -> str:
 
 
 def _feed(name: str) -> gr.HTML:
-    return gr.HTML(
-        html_template="", elem_classes="wire", js_on_load=f"loop.feed({name!r}, watch, props);"
-    )
+    return gr.HTML(html_template="", elem_classes="wire", js_on_load=f"loop.feed({name!r}, watch, props);")
 
 
 def _owner(request: gr.Request) -> str | None:

@@ -36,7 +36,11 @@ def thread_html(turns: Sequence[Turn]) -> str:
 
 def _question(turn: Turn) -> str:
     bubble = f'<div class="bubble" dir="auto">{plain_html(turn.text)}</div>' if turn.text else ""
-    tools = _versions(turn) + tool("copy", "Copy the question", "copy") + tool("edit", "Edit the question", "edit")
+    tools = (
+        _versions(turn)
+        + tool("copy", "Copy the question", "copy")
+        + tool("edit", "Edit the question", "edit")
+    )
     return (
         f'<article class="question" data-turn="{turn.id}" data-raw="{escape(turn.text)}">'
         f'<h3 class="unseen">You</h3>{_pictures(turn.images)}{bubble}<div class="tools">{tools}</div></article>'
@@ -123,7 +127,9 @@ def _ending(details: AnswerDetails | None) -> str:
         words = " ".join(filter(None, (_ENDINGS[details.finish_reason], words)))
     choices = _choice("retry", "Retry")
     if code == wording.CONTEXT_TOO_LONG:
-        choices = _choice("anew", "Start a new chat") + _choice("go-on", "Go on without the oldest turns", first=False)
+        choices = _choice("anew", "Start a new chat") + _choice(
+            "go-on", "Go on without the oldest turns", first=False
+        )
     elif code == wording.MESSAGE_TOO_LONG:
         choices = _choice("edit-question", "Edit the question")
     elif details.finish_reason == "length":

@@ -105,8 +105,8 @@ def _given(scope: Scope) -> str | None:
     request = Request(scope)
     if owner_of(None, request.cookies) is None:
         return secrets.token_urlsafe(32)
-    is_visit = scope["method"] == "GET" and scope["path"].removeprefix(scope.get("root_path", "")) in ("", "/")
-    return request.cookies[COOKIE] if is_visit else None
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return request.cookies[COOKIE] if scope["method"] == "GET" and path in ("", "/") else None
 
 
 def _is_https(scope: Scope) -> bool:

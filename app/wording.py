@@ -180,7 +180,9 @@ def too_many_uploads(limit: int, of_address: bool) -> str:
 
 def too_many_files(limit: int, of_address: bool) -> str:
     whose = "for your network" if of_address else "for you"
-    return f"At most {limit} conversations are read or written as files {whose} at once; try again in a moment."
+    return (
+        f"At most {limit} conversations are read or written as files {whose} at once; try again in a moment."
+    )
 
 
 def file_too_large(limit: int) -> str:

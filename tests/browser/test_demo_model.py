@@ -34,7 +34,9 @@ def person(visit: Callable[..., Visitor], demo: RunningPage) -> Visitor:
 
 def test_the_shipped_model_is_ready_within_30_seconds(demo: RunningPage) -> None:
     if demo.was_busy:
-        pytest.skip(f"the machine was busy with other work (load {demo.load_before:.1f}), so the time says nothing")
+        pytest.skip(
+            f"the machine was busy with other work (load {demo.load_before:.1f}), so the time says nothing"
+        )
     assert 0 < demo.seconds_to_ready < 30
 
 

@@ -37,7 +37,9 @@ def test_a_whole_turn_makes_no_request_to_elsewhere_either(visitor: Visitor) -> 
 
 def test_the_page_answers_http_within_15_seconds(running: RunningPage) -> None:
     if running.was_busy:
-        pytest.skip(f"the machine was busy with other work (load {running.load_before:.1f}), so the time says nothing")
+        pytest.skip(
+            f"the machine was busy with other work (load {running.load_before:.1f}), so the time says nothing"
+        )
     assert 0 < running.seconds_to_http < 15
 
 
