@@ -37,6 +37,14 @@ class PictureFolder:
 
     def path(self, name: str) -> Path:
         """The file of a picture. Raises RowError for a name that leads elsewhere, or to nothing."""
+        path = self.place(name)
+        if not path.is_file():
+            raise RowError("image", f"names {short(name)}, and there is no such file in {self.folder}")
+        return path
+
+    def place(self, name: str) -> Path:
+        """Where the file of a picture should be, whether or not it is there. Raises RowError for a name that leads
+        elsewhere."""
         parts = PurePosixPath(name).parts
         if not parts or "\0" in name or "\\" in name or name.startswith("/") or _DRIVE.match(name):
             raise RowError(
@@ -46,16 +54,14 @@ class PictureFolder:
             raise RowError("image", f"cannot be {short(name)}, which leads out of the folder of pictures")
         path = self.folder / name
         try:
+            path.is_file()
             inside = path.resolve().is_relative_to(self.folder.resolve())
-            is_file = path.is_file()
         except (OSError, RuntimeError) as error:  # a name that is too long, a loop of links
             raise RowError("image", f"cannot be opened: {short(name)} ({error})") from error
         if not inside:
             raise RowError(
                 "image", f"cannot be {short(name)}, a link that leads out of the folder of pictures"
             )
-        if not is_file:
-            raise RowError("image", f"names {short(name)}, and there is no such file in {self.folder}")
         return path
 
     def ref(self, name: str) -> ImageRef:

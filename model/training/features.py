@@ -1,0 +1,146 @@
+"""The frozen tower's features, computed once a picture and read again in every epoch.
+
+They lie in one file of the run's folder, a row [P, Dv] a picture, in half precision where the run computes in half
+precision, else in float32. The file is removed when the run has ended well.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from model.pixels import PixelConfig, pixel_values
+from model.training.config import FeatureCache
+from model.training.run_folder import write_whole
+
+if TYPE_CHECKING:
+    from model.llava import Llava
+
+NAME, DONE = "features.bin", "features.json"
+BATCH = 16
+MAX_DISK_SHARE = 0.5
+"""Of the free room; the rest is for checkpoints."""
+
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def tower_features(llava: Llava, pixels: Tensor) -> Tensor:
+    """[N, 3, H, W] -> [N, P, Dv]: what the projector reads (the layers and tokens that the config names)."""
+    tower, config = llava.model.vision_tower, llava.config
+    hidden = tower(pixels, output_hidden_states=True).hidden_states
+    layers = config.vision_feature_layer
+    chosen = [hidden[layer] for layer in ([layers] if isinstance(layers, int) else layers)]
+    first = 1 if config.vision_feature_select_strategy == "default" else 0
+    return torch.cat([layer[:, first:] for layer in chosen], dim=-1)
+
+
+class PixelSource:
+    """Pictures from their files, each time anew: [n, 3, H, W]."""
+
+    key = "pixel_values"
+
+    def __init__(self, files: Sequence[Path], pixels: PixelConfig) -> None:
+        self._files, self._pixels = files, pixels
+
+    def get(self, places: Sequence[int]) -> Tensor:
+        """Raises one of UNREADABLE."""
+        images = []
+        for place in places:
+            with Image.open(self._files[place]) as image:
+                images.append(image.convert("RGB"))
+        return pixel_values(images, self._pixels)
+
+
+class FeatureSource:
+    """The same pictures' tower features from a file: [n, P, Dv]."""
+
+    key = "tower_features"
+
+    def __init__(self, rows: np.memmap, broken: frozenset[int]) -> None:
+        self._rows, self._broken = rows, broken
+
+    def get(self, places: Sequence[int]) -> Tensor:
+        """Raises OSError for a picture that could not be read when the file was made."""
+        if self._broken.intersection(places):
+            raise OSError("the picture could not be read")
+        return torch.from_numpy(np.array(self._rows[list(places)]))
+
+
+PictureSource = PixelSource | FeatureSource
+
+
+def num_bytes(llava: Llava, num_pictures: int) -> int:
+    """Of the file."""
+    itemsize = 4 if _number_format(llava) == np.float32 else 2
+    return num_pictures * llava.num_patches * _width(llava) * itemsize
+
+
+def pays(choice: FeatureCache, folder: Path, size: int, num_uses: float) -> bool:
+    """Whether the file is worth making: each picture is needed again, and there is room. `num_uses` a picture."""
+    if choice != "auto":
+        return choice == "on" and size > 0
+    return num_uses >= 1.5 and 0 < size < MAX_DISK_SHARE * shutil.disk_usage(folder).free
+
+
+@torch.inference_mode()
+def encode(
+    llava: Llava, source: PixelSource, num_pictures: int, folder: Path, on_progress: Callable[[float], None]
+) -> FeatureSource:
+    """Make the file, or go on with one that an interrupted run began. Raises OSError where the disk is full."""
+    shape = (num_pictures, llava.num_patches, _width(llava))
+    number_format = _number_format(llava)
+    path, done_file = folder / NAME, folder / DONE
+    done, broken = _begun(done_file, shape, str(np.dtype(number_format)))
+    done = done if path.is_file() else 0
+    rows: np.memmap = np.memmap(path, dtype=number_format, mode="r+" if done else "w+", shape=shape)
+    weight = next(llava.model.vision_tower.parameters())
+    for start in range(done, num_pictures, BATCH):
+        readable = []
+        for place in range(start, min(start + BATCH, num_pictures)):
+            try:
+                readable.append((place, source.get([place])))
+            except UNREADABLE:
+                broken.add(place)
+        if readable:
+            pixels = torch.cat([each for _, each in readable]).to(weight.device, weight.dtype)
+            features = tower_features(llava, pixels).float().cpu().numpy()
+            rows[[place for place, _ in readable]] = features
+        rows.flush()
+        told = {"shape": shape, "dtype": str(rows.dtype), "done": start + BATCH, "broken": sorted(broken)}
+        write_whole(done_file, json.dumps(told))
+        on_progress(min(1.0, (start + BATCH) / num_pictures))
+    return FeatureSource(np.memmap(path, dtype=number_format, mode="r", shape=shape), frozenset(broken))
+
+
+def forget(folder: Path) -> None:
+    """Remove the file."""
+    (folder / NAME).unlink(missing_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
+
+
+def _begun(done_file: Path, shape: tuple[int, int, int], number_format: str) -> tuple[int, set[int]]:
+    try:
+        told = json.loads(done_file.read_text(encoding="utf-8"))
+        if tuple(told["shape"]) == shape and told["dtype"] == number_format:
+            return int(told["done"]), set(told["broken"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none was begun, or half of it was written
+    return 0, set()
+
+
+def _width(llava: Llava) -> int:
+    layers = llava.config.vision_feature_layer
+    return int(llava.config.vision_config.hidden_size) * (1 if isinstance(layers, int) else len(layers))
+
+
+def _number_format(llava: Llava) -> type[np.floating]:
+    weight = next(llava.model.vision_tower.parameters())
+    return np.float32 if weight.dtype == torch.float32 else np.float16

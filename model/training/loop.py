@@ -1,0 +1,277 @@
+"""A run from its folder's config to its result: the whole course as a list of steps."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import TrainingArguments
+
+from conversations.errors import LogError
+from conversations.new_folder import new_folder
+from model.checkpoint import CheckpointError, LoadedModel, load
+from model.device import choose_device, choose_dtype
+from model.training import features
+from model.training.adapters import prepare, write_result
+from model.training.config import InvalidConfig, TrainingConfig
+from model.training.dataset import SampleDataset
+from model.training.errors import Interrupted, TrainingError
+from model.training.features import PictureSource, PixelSource
+from model.training.held_out import HeldOutQuestion, answers, questions
+from model.training.network import TrainingNetwork
+from model.training.rendering import Rendering
+from model.training.reporter import Reporter
+from model.training.run_folder import RunFolder, write_whole
+from model.training.samples import Samples, read
+from model.training.trainer import LlavaTrainer
+
+_OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit"}
+DONE, FAILED, STOPPED = 0, 1, 3
+"""Exit statuses."""
+
+
+def run(folder: RunFolder) -> int:
+    """Train by the folder's config, from its newest checkpoint where there is one. Whatever goes wrong is told in
+    status.json, and the exit status returned."""
+    reporter = Reporter(folder, writes=PartialState().is_main_process)
+    with _asked_to_stop() as stop:
+        try:
+            return _Course(folder, folder.config(), reporter, stop).go()
+        except Interrupted as error:
+            reporter.phase("stopped", str(error))
+            return STOPPED
+        except (TrainingError, InvalidConfig, CheckpointError, LogError) as error:
+            reporter.phase("failed", str(error))
+        except torch.OutOfMemoryError as error:
+            reporter.phase("failed", _out_of_memory(str(error).splitlines()[0]))
+        except MemoryError:
+            reporter.phase("failed", _out_of_memory("This machine's memory is full."))
+        except RuntimeError as error:
+            if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
+                raise
+            reporter.phase("failed", _out_of_memory("This machine's memory is full."))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            reporter.phase("failed", _disk_full(folder))
+        return FAILED
+
+
+def _out_of_memory(what: str) -> str:
+    return (
+        f"The memory ran out: {what} Lower micro_batch_size, turn activation_checkpointing on, or use qlora; then "
+        "resume from the last checkpoint."
+    )
+
+
+def _disk_full(folder: RunFolder) -> str:
+    kept = folder.checkpoints()
+    words = f"{kept[-1].name} is whole, and Resume goes on there" if kept else "there was no checkpoint yet"
+    return f"There is no room left on the disk of {folder.path}; make room. {words[0].upper()}{words[1:]}."
+
+
+@dataclass(slots=True)
+class _Stop:
+    asked: bool = False
+
+    def check(self) -> None:
+        """Raises Interrupted where nothing is lost by ending at once."""
+        if self.asked:
+            raise Interrupted("Stopped before the training began; nothing was lost.")
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[_Stop]:
+    """SIGTERM and SIGINT ask once; a second one ends the process as usual."""
+    stop = _Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Course:
+    """The steps share what they made."""
+
+    def __init__(self, folder: RunFolder, config: TrainingConfig, reporter: Reporter, stop: _Stop) -> None:
+        self._folder, self._config, self._reporter, self._stop = folder, config, reporter, stop
+        self._device = choose_device(config.device)
+        if self._device.type == "cuda":
+            self._device = PartialState().device  # each of several processes has its own
+
+    def go(self) -> int:
+        loaded = self._load()
+        rendering = Rendering.of(loaded, self._config)
+        samples = self._read(rendering)
+        adapted = prepare(loaded.model, self._config)
+        pictures = self._pictures(loaded, samples)
+        train, held_out = SampleDataset(samples.train, pictures), SampleDataset(samples.held_out, pictures)
+        asked = questions(samples.asked, self._config.num_asked)
+        trainer = LlavaTrainer(
+            TrainingNetwork(loaded.model), self._config, self._arguments(train, held_out), train,
+            held_out if len(held_out) else None, self._reporter, stopping=lambda: self._stop.asked,
+        )  # fmt: skip
+        checkpoints = self._folder.checkpoints()
+        if not checkpoints:
+            self._examine("before", loaded, rendering, samples, asked, pictures, trainer)
+        else:
+            self._remember_before()
+        words = (
+            f"Going on at step {checkpoints[-1].name.removeprefix('checkpoint-')}"
+            if checkpoints
+            else "Training"
+        )
+        self._reporter.phase("training", words)
+        trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
+        trainer.check_finite()
+        if self._stop.asked and trainer.state.global_step < trainer.state.max_steps:
+            step = trainer.state.global_step
+            self._reporter.phase("stopped", f"Stopped at step {step}, which is saved; Resume goes on there.")
+            return STOPPED
+        self._examine("after", loaded, rendering, samples, asked, pictures, trainer)
+        self._reporter.phase("saving", "Writing the result")
+        if self._reporter.writes:
+            shutil.rmtree(self._folder.result, ignore_errors=True)
+            with new_folder(self._folder.result) as part:
+                write_result(part, loaded, adapted, self._config.model)
+            features.forget(self._folder.path)
+        what: Any = "adapter" if self._config.keeps_adapter else "model"
+        self._reporter.phase("done", "Done.", result=what, seconds_left=0.0)
+        return DONE
+
+    def _load(self) -> LoadedModel:
+        config, reporter = self._config, self._reporter
+        reporter.phase("loading", f"Loading {config.model}", device=str(self._device))
+        quantize = "4bit" if config.recipe == "qlora" else "none"
+        # What is trained gets float32 in `prepare`; what is frozen needs no more than the computation does.
+        return load(
+            config.model, dtype=config.precision, quantize=quantize, device=str(self._device),
+            on_progress=lambda fraction: reporter.progress(fraction),
+        )  # fmt: skip
+
+    def _read(self, rendering: Rendering) -> Samples:
+        self._stop.check()
+        self._reporter.phase("checking", "Reading the data")
+        samples = read(self._config, rendering, lambda fraction: self._reporter.progress(fraction))
+        for reason, count in samples.left_out.items():
+            print(f"left out: {count} {reason}", flush=True)
+        print(f"{len(samples.train)} samples, {len(samples.held_out)} held out", flush=True)
+        return samples
+
+    def _pictures(self, loaded: LoadedModel, samples: Samples) -> PictureSource:
+        source = PixelSource(samples.pictures, loaded.pixels)
+        size = features.num_bytes(loaded.model, len(samples.pictures))
+        placed = sum(len(sample.pictures) for sample in samples.train)
+        uses = placed * self._config.num_epochs / max(1, len(samples.pictures))
+        if not features.pays(self._config.feature_cache, self._folder.path, size, uses):
+            return source
+        words = f"Encoding {len(samples.pictures)} pictures once ({size / 1e6:.0f} MB), each is used {uses:.1f} times"
+        self._reporter.phase("encoding", words)
+
+        def on_progress(fraction: float) -> None:
+            self._stop.check()
+            self._reporter.progress(fraction)
+
+        with PartialState().main_process_first():
+            return features.encode(
+                loaded.model, source, len(samples.pictures), self._folder.path, on_progress
+            )
+
+    def _arguments(self, train: SampleDataset, held_out: SampleDataset) -> TrainingArguments:
+        config = self._config
+        processes = PartialState().num_processes
+        micro = min(config.micro_batch_size, math.ceil(config.batch_size / processes), max(1, len(train)))
+        accumulated = max(1, round(min(config.batch_size, len(train)) / (micro * processes)))
+        computed_in = choose_dtype(config.precision, self._device)
+        return TrainingArguments(
+            output_dir=str(self._folder.path), per_device_train_batch_size=micro, per_device_eval_batch_size=micro,
+            gradient_accumulation_steps=accumulated, num_train_epochs=config.num_epochs,
+            max_steps=config.max_steps or -1, learning_rate=config.learning_rate, weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm, optim=_OPTIMIZERS[config.optimizer],
+            bf16=computed_in == torch.bfloat16, fp16=computed_in == torch.float16, use_cpu=self._device.type == "cpu",
+            logging_steps=config.log_every_steps, logging_nan_inf_filter=False, save_strategy="steps",
+            save_steps=config.save_every_steps, save_total_limit=config.num_checkpoints_kept,
+            eval_strategy="steps" if len(held_out) else "no", eval_steps=config.evaluate_every_steps, seed=config.seed,
+            remove_unused_columns=False, label_names=["labels"], report_to="none", disable_tqdm=True,
+            dataloader_num_workers=2 if self._device.type == "cuda" else 0,
+            dataloader_pin_memory=self._device.type == "cuda", ddp_find_unused_parameters=False,
+        )  # fmt: skip
+
+    def _examine(
+        self,
+        when: str,
+        loaded: LoadedModel,
+        rendering: Rendering,
+        samples: Samples,
+        asked: list[HeldOutQuestion],
+        pictures: PictureSource,
+        trainer: LlavaTrainer,
+    ) -> None:
+        """Loss and exact matches on what is held out; the answers are kept for the page to show."""
+        if not len(samples.held_out):
+            return
+        self._stop.check() if when == "before" else None
+        self._reporter.phase("evaluating", f"Asking {len(asked)} held-out questions")
+        trainer.model.to(self._device)
+        loss = trainer.evaluate()["eval_loss"]
+        given = list(
+            answers(
+                loaded,
+                rendering,
+                asked,
+                pictures,
+                samples.places,
+                lambda fraction: self._reporter.progress(fraction),
+            )
+        )
+        share = sum(answer == question.right for answer, question in zip(given, asked, strict=True)) / max(
+            1, len(asked)
+        )
+        self._reporter.status = self._reporter.status.changed(
+            num_asked=len(asked), **{f"matched_{when}": share, f"held_out_loss_{when}": loss}
+        )
+        print(
+            f"{when}: {share:.1%} of {len(asked)} held-out answers match exactly, loss {loss:.4f}", flush=True
+        )
+        if self._reporter.writes:
+            self._write_answers(when, samples, asked, given)
+
+    def _write_answers(
+        self, when: str, samples: Samples, asked: list[HeldOutQuestion], given: list[str]
+    ) -> None:
+        earlier = self._folder.answers() if when == "after" else []
+        rows = []
+        for number, (question, answer) in enumerate(zip(asked, given, strict=True)):
+            files = [str(samples.pictures[samples.places[sha256]]) for sha256 in question.example.pictures]
+            row: dict[str, Any] = {"question": question.question, "pictures": files, "right": question.right}
+            if number < len(earlier):
+                row["before"] = earlier[number].get("before")
+            rows.append(row | {when: answer})
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_whole(self._folder.answers_file, lines)
+
+    def _remember_before(self) -> None:
+        """What was measured before an earlier start of this run."""
+        earlier = self._folder.status()
+        if earlier is not None:
+            self._reporter.status = self._reporter.status.changed(
+                matched_before=earlier.matched_before, held_out_loss_before=earlier.held_out_loss_before,
+                num_asked=earlier.num_asked,
+            )  # fmt: skip

@@ -1,0 +1,157 @@
+"""Training JSON -> what is learned: rendered samples, split by picture, with what was left out and why."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from conversations.examples import Example
+from conversations.messages import ImageRef
+from conversations.training_json import PictureFolder, records_of
+from model.training.config import DataSource, TrainingConfig
+from model.training.errors import UnusableData
+from model.training.rendering import Rendering, with_drawn_order
+
+MAX_BROKEN_SHARE = 0.01
+"""Of the pictures; more than that are no accident."""
+
+OnProgress = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`input_ids` int32 [T], `trained` bool [T]; `pictures` are places in `Samples.pictures`."""
+
+    input_ids: NDArray[np.int32]
+    trained: NDArray[np.bool_]
+    pictures: tuple[int, ...]
+
+    @property
+    def num_trained(self) -> int:
+        return int(self.trained[1:].sum())
+
+
+@dataclass(slots=True)
+class Samples:
+    """`held_out` is never trained on; `asked` are the examples behind it. `left_out` counts by reason."""
+
+    train: list[Sample] = field(default_factory=list)
+    held_out: list[Sample] = field(default_factory=list)
+    asked: list[Example] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)  # by ImageRef.sha256
+    broken: dict[Path, str] = field(default_factory=dict)  # a picture's file and what is wrong with it
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def read(config: TrainingConfig, rendering: Rendering, on_progress: OnProgress | None = None) -> Samples:
+    """All sources of the config. Raises InvalidImport, which names file, record and field, and UnusableData."""
+    samples = Samples()
+    drawn = [
+        (source, number, example)
+        for source in config.data
+        for number, example in _drawn(source, config, samples)
+    ]
+    _find_broken(samples)
+    for done, (source, number, example) in enumerate(drawn):
+        if on_progress is not None and done % 100 == 0:
+            on_progress(done / len(drawn))
+        _add(samples, config, rendering, example, f"{config.seed}:{source.file}:{number}")
+    if not samples.train:
+        why = (
+            ", ".join(f"{count} {reason}" for reason, count in samples.left_out.items())
+            or "the files are empty"
+        )
+        raise UnusableData(
+            f"There is nothing to train on: {why}, {len(samples.held_out)} held out; add examples."
+        )
+    return samples
+
+
+def _drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iterator[tuple[int, Example]]:
+    """The source's examples, as many as its share asks for, in the order of the file."""
+    file = Path(source.file)
+    folder = PictureFolder(Path(source.pictures) if source.pictures else file.parent)
+
+    def picture(name: str) -> ImageRef:
+        path = folder.place(name)
+        ref = ImageRef(hashlib.sha256(f"{folder.folder}/{name}".encode(errors="surrogatepass")).hexdigest())
+        if ref.sha256 not in samples.places:
+            samples.places[ref.sha256] = len(samples.pictures)
+            samples.pictures.append(path)
+        return ref
+
+    examples = list(records_of(file, picture))
+    copies, rest = divmod(round(source.share * len(examples)), max(1, len(examples)))
+    chosen = sorted(random.Random(f"{config.seed}:{source.file}").sample(range(len(examples)), rest))
+    for copy in range(copies):
+        yield from ((number + copy * len(examples), example) for number, example in examples)
+    yield from ((examples[index][0] + copies * len(examples), examples[index][1]) for index in chosen)
+
+
+def _find_broken(samples: Samples) -> None:
+    """Pictures that are not there or are none. Decoding them whole is left to the run, which skips what it cannot."""
+    for path in samples.pictures:
+        try:
+            with Image.open(path) as image:
+                image.verify()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            samples.broken[path] = (
+                "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+            )
+    if len(samples.broken) > MAX_BROKEN_SHARE * len(samples.pictures) and len(samples.broken) > 1:
+        path, why = next(iter(samples.broken.items()))
+        raise UnusableData(
+            f"{len(samples.broken)} of {len(samples.pictures)} pictures are missing or broken, more than 1 %: the "
+            f"first, {path}, {why}. Name the right folder of pictures, or take their records out."
+        )
+
+
+def _add(samples: Samples, config: TrainingConfig, rendering: Rendering, example: Example, key: str) -> None:
+    places = tuple(samples.places[sha256] for sha256 in example.pictures)
+    if any(samples.pictures[place] in samples.broken for place in places):
+        samples.left_out["with a missing or broken picture"] += 1
+        return
+    if not all(message.text.strip() for message in example.messages if message.role == "assistant"):
+        samples.left_out["with an empty answer"] += 1
+        return
+    if rendering.template.name == "plain" and not example.pictures:
+        samples.left_out["without a picture, which align cannot learn from"] += 1
+        return
+    sides = {_is_held_out(config, sha256) for sha256 in example.pictures or (example.id or key,)}
+    if len(sides) == 2:
+        samples.left_out["with pictures on both sides of the split"] += 1
+        return
+    fitted = rendering.fitting(with_drawn_order(example, key))
+    if fitted is None:
+        samples.left_out["longer than the model's context"] += 1
+        return
+    shortened, prompt = fitted
+    if len(shortened.messages) < len(example.messages):
+        samples.left_out["(only their last exchanges, which did not fit)"] += 1
+    sample = Sample(
+        np.array(prompt.input_ids, dtype=np.int32),
+        np.array(prompt.loss_mask, dtype=bool),
+        tuple(samples.places[ref.sha256] for ref in prompt.images),
+    )
+    if not sample.num_trained:
+        samples.left_out["with nothing to train on"] += 1
+    elif sides.pop():
+        samples.held_out.append(sample)
+        samples.asked.append(shortened)
+    else:
+        samples.train.append(sample)
+
+
+def _is_held_out(config: TrainingConfig, key: str) -> bool:
+    """By the picture alone, so that no picture is on both sides and data added later moves nothing."""
+    digest = hashlib.sha256(f"{config.seed}:{key}".encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8]) / 2**64 < config.held_out_share
