@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,11 @@ class LlavaTrainer(Trainer):
         held_out: Dataset[Any] | None,
         reporter: Reporter,
         stopping: Callable[[], bool] = lambda: False,
+        collator: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]] = collate,
     ) -> None:
         self._config, self._reporter = config, reporter
         super().__init__(
-            model=network, args=arguments, data_collator=collate, train_dataset=train, eval_dataset=held_out,
+            model=network, args=arguments, data_collator=collator, train_dataset=train, eval_dataset=held_out,
             callbacks=[_Watch(self, stopping)],
         )  # fmt: skip
         self.remove_callback(PrinterCallback)  # the reporter tells the same
