@@ -3,13 +3,13 @@
     python -m scripts.train_demo_model --out model/demo --work runs/demo-model
 
 A tokenizer, then CLIP, then a language model on text, then stage 1 (projector on captions) and stage 2 (projector and
-language model on instructions). Every stage saves itself in the work folder; delete the folder to start anew.
+language model on instructions) by the project's own trainer (scripts/demo_world/course.py). Every stage saves itself in
+the work folder; delete the folder to start anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 from pathlib import Path
 
 import torch
@@ -23,15 +23,7 @@ from scripts.demo_world.candidate import answer_all
 from scripts.demo_world.card import write_card
 from scripts.demo_world.clip_stage import MEAN, STD, DrawnClip, clip_loss, measure_clip
 from scripts.demo_world.examination import mark, questions, table
-from scripts.demo_world.llava_stages import (
-    TUNE_PARTS,
-    Trained,
-    TunePart,
-    align_loss,
-    small_examination,
-    tune_loss,
-    word_align_loss,
-)
+from scripts.demo_world.llava_stages import train_llava
 from scripts.demo_world.patches import PICTURE_SIZE
 from scripts.demo_world.stage import Schedule, run_stage
 from scripts.demo_world.text_stage import CONTEXT_TOKENS, language_model, text_loss
@@ -52,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         clip.vision, language, projector_type="mlp2x_gelu", image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         template="llava_v0", pixels=PIXELS, about=ABOUT,
     ).to(args.device)  # fmt: skip
-    _align_and_tune(args, llava, tokenizer)
+    train_llava(llava, tokenizer, args.work, seed=args.seed, loaded=lambda: _loaded(llava, tokenizer))
     save(args.out, llava, tokenizer)
     asked = list(questions(args.questions_per_kind))
     marks = mark(asked, answer_all(load(args.out, device=args.device), asked))
@@ -76,7 +68,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the weights' first values (%(default)s)")
     parser.add_argument("--clip-steps", type=int, default=900, help="of 128 pictures (%(default)s)")
     parser.add_argument("--text-steps", type=int, default=200, help="of 64 texts (%(default)s)")
-    parser.add_argument("--align-steps", type=int, default=150, help="of 64 captioned pictures (%(default)s)")
     parser.add_argument(
         "--questions-per-kind", type=int, default=150, help="in the examination (%(default)s)"
     )
@@ -107,35 +98,6 @@ def _train_language(args: argparse.Namespace, tokenizer: PreTrainedTokenizerFast
         lambda step: text_loss(language, tokenizer, step, 64),
     )  # fmt: skip
     return language
-
-
-def _align_and_tune(args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast) -> None:
-    aligned = Trained(llava, language_too=False)
-    run_stage(
-        "align", args.work, aligned, Schedule(args.align_steps, 4e-3, 30),
-        lambda step: align_loss(aligned, tokenizer, step, 64),
-    )  # fmt: skip
-    tuned = Trained(llava, language_too=True)
-    for number, part in enumerate(TUNE_PARTS):
-        if part.aligns_first:
-            _align_with_words(args, llava, tokenizer, part)
-            tuned = Trained(llava, language_too=True)
-        run_stage(
-            part.name, args.work, tuned, part.schedule,
-            functools.partial(tune_loss, tuned, tokenizer, number),
-            measure=lambda: small_examination(_loaded(llava, tokenizer)), measure_every_steps=300,
-        )  # fmt: skip
-    llava.eval()
-
-
-def _align_with_words(
-    args: argparse.Namespace, llava: Llava, tokenizer: PreTrainedTokenizerFast, part: TunePart
-) -> None:
-    aligned = Trained(llava, language_too=False)
-    run_stage(
-        f"align-before-{part.name}", args.work, aligned, Schedule(400, 3e-3, 30),
-        functools.partial(word_align_loss, aligned, tokenizer, part.places_at_middles, batch_size=48),
-    )  # fmt: skip
 
 
 def _loaded(llava: Llava, tokenizer: PreTrainedTokenizerFast) -> LoadedModel:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.demo_world.course import COURSE
 from scripts.demo_world.examination import HELD_OUT_SHARE, SEEDS_FROM, Mark, table
-from scripts.demo_world.llava_stages import TUNE_PARTS
 from scripts.demo_world.scene import COLOURS, SHAPES
 
 _CARD = """---
@@ -32,7 +32,7 @@ went in.
 | tokenizer | byte-pair encoding with byte fallback | the world's text | |
 | CLIP | vision and text towers | pictures and captions, patches and phrases, by contrast | {clip_steps} x 128 |
 | language model | a small LLaMA | scenes told in words, questions and answers | {text_steps} x 64 |
-| stage 1 | the projector | captions | {align_steps} x 64 |
+| stage 1 | the projector | captions, and the words for its patches | {align_steps} |
 | stage 2 | projector and language model | conversation, description, reasoning | {tune_steps} |
 
 The vision tower is frozen in both stages; its layer before the last gives the picture features.
@@ -55,7 +55,13 @@ def write_card(
     card = _CARD.format(
         shapes=", ".join(SHAPES), colours=", ".join(COLOURS), table=table(marks), parameters=num_parameters,
         size=(folder / "model.safetensors").stat().st_size / 1e6, seeds_from=SEEDS_FROM, held_out=HELD_OUT_SHARE,
-        tune_steps=", then ".join(f"{part.schedule.last_step} x {part.batch_size}" for part in TUNE_PARTS),
-        **{key: settings[key] for key in ("seed", "clip_steps", "text_steps", "align_steps")},
+        align_steps=_steps("align"), tune_steps=_steps("finetune"),
+        **{key: settings[key] for key in ("seed", "clip_steps", "text_steps")},
     )  # fmt: skip
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _steps(recipe: str) -> str:
+    """Of the course's parts with this recipe: steps x samples a step."""
+    parts = [part for part in COURSE if part.config(0).recipe == recipe]
+    return ", then ".join(f"{part.num_steps} x {part.batch_size}" for part in parts)

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from conversations.template import TEMPLATES
-from scripts.demo_world.batch import make_batch
-from scripts.demo_world.samples import retold_sample, small_talk_sample, text_sample
+from model.training.dataset import collate
+from scripts.demo_world.drawn_dataset import item_of
+from scripts.demo_world.samples import Sample, retold_sample, small_talk_sample, text_sample
 
 TRAINING_SEEDS_FROM = 100_000_000
 CONTEXT_TOKENS = 1024
@@ -31,16 +31,17 @@ def text_loss(
     """Every token of the step's own texts is learned; one batch in five is captions retold, for stage 1."""
     first = TRAINING_SEEDS_FROM + step * batch_size
     seeds = range(first, first + batch_size)
-    if step % 5 == 4:
-        batch = make_batch([retold_sample(seed) for seed in seeds], TEMPLATES["plain"], tokenizer, seed=step)
-    else:
-        samples = [
-            small_talk_sample(s) if s % 12 == 0 else text_sample(s, how_many=4 + step % 3) for s in seeds
-        ]
-        batch = make_batch(samples, TEMPLATES["llava_v0"], tokenizer, seed=step)
-    batch = batch.to(str(model.device))
-    logits = model(
-        input_ids=batch.input_ids, attention_mask=batch.attention_mask, position_ids=batch.position_ids
-    ).logits
-    seen = batch.attention_mask[:, 1:].bool()
-    return F.cross_entropy(logits[:, :-1][seen], batch.input_ids[:, 1:][seen])
+    retold = step % 5 == 4
+    samples = [retold_sample(seed) if retold else _told(seed, how_many=4 + step % 3) for seed in seeds]
+    template = "plain" if retold else "llava_v0"
+    batch = collate(
+        [item_of(each, template, tokenizer, gap_seed=str(n)) for n, each in zip(seeds, samples, strict=True)]
+    )
+    batch = {name: values.to(model.device) for name, values in batch.items() if name != "labels"}
+    logits = model(**batch).logits
+    seen = batch["attention_mask"][:, 1:].bool()
+    return F.cross_entropy(logits[:, :-1][seen], batch["input_ids"][:, 1:][seen])
+
+
+def _told(seed: int, how_many: int) -> Sample:
+    return small_talk_sample(seed) if seed % 12 == 0 else text_sample(seed, how_many=how_many)

@@ -10,42 +10,68 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from model.llava import Llava
-from scripts.demo_world.clip_stage import pictures_of
-from scripts.demo_world.patches import BACKGROUND, GRID, NUM_THINGS, patch_phrases
-from scripts.demo_world.scene import COLOURS, PLACES, SHAPES, SIZES, Scene
+from model.training.network import TrainingNetwork
+from scripts.demo_world.patches import BACKGROUND, GRID, NUM_THINGS
+from scripts.demo_world.scene import COLOURS, PLACES, SHAPES, SIZES
 
-_SHARPNESS = (
-    15.0  # of the cosine; a patch points to four words at once, so its cosine with each is about a half
-)
+_SHARPNESS = 15.0
+"""Of the cosine; a patch points to four words at once, so its cosine with each is about a half."""
+
+NUM_ALIGNED = 6
+"""Pictures of a batch, beside the talk."""
 
 
-def word_loss(
-    llava: Llava,
-    tokenizer: PreTrainedTokenizerFast,
-    scenes: Sequence[Scene],
-    *,
-    places_at_middles: bool = False,
-) -> Tensor:
-    """Mean cross-entropy of colour, shape, size and place over the patches of the scenes' pictures.
+class WordNetwork(TrainingNetwork):
+    """The trainer's network with `word_weight` of this loss beside the talk's; `words_only`: nothing else."""
 
-    `places_at_middles`: only the patch in a thing's middle points to a place, all others to none. Otherwise every patch
-    points to its own, and who looks at all patches of a large thing reads several places at once.
+    def __init__(
+        self,
+        llava: Llava,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        word_weight: float = 0.0,
+        words_only: bool = False,
+    ) -> None:
+        super().__init__(llava)
+        self._tokenizer, self._word_weight, self._words_only = tokenizer, word_weight, words_only
+
+    def forward(self, *, phrases: Tensor | None = None, **batch: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        """As the parent; `phrases` [N, P] tell what the pictures' patches show."""
+        pixels = batch.get("pixel_values")
+        if self._words_only:
+            assert pixels is not None and phrases is not None
+            return {"loss": word_loss(self.llava, self._tokenizer, pixels, phrases)}
+        loss = super().forward(**batch)["loss"]
+        if self._word_weight and pixels is not None and phrases is not None:
+            few = slice(0, NUM_ALIGNED)
+            loss = loss + self._word_weight * word_loss(
+                self.llava, self._tokenizer, pixels[few], phrases[few]
+            )
+        return {"loss": loss}
+
+
+def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, pixels: Tensor, phrases: Tensor) -> Tensor:
+    """Pictures [N, 3, H, W] and what their patches show, [N, P] as in `patch_phrases` -> mean cross-entropy of colour,
+    shape, size and place over the patches.
+
+    Only the patch in a thing's middle points to a place, all others to none: otherwise, who looks at all patches of a
+    large thing reads several places at once.
     """
-    patches = F.normalize(llava.image_features(pictures_of(scenes)), dim=-1).flatten(0, 1)
+    patches = F.normalize(llava.image_features(pixels), dim=-1).flatten(0, 1)
     table = llava.get_input_embeddings().weight.detach()
-    phrases = torch.from_numpy(np.concatenate([patch_phrases(scene) for scene in scenes])).to(table.device)
+    here = torch.arange(GRID * GRID, device=table.device)
+    places = ((here // GRID) * 3 // GRID * 3 + (here % GRID) * 3 // GRID).repeat(len(phrases))
+    phrases = phrases.flatten()
     of_things = phrases < BACKGROUND
     thing = phrases[of_things] % NUM_THINGS
-    here = torch.arange(GRID * GRID, device=table.device)
-    places = ((here // GRID) * 3 // GRID * 3 + (here % GRID) * 3 // GRID).repeat(len(scenes))
     asked: tuple[tuple[Sequence[str], Tensor, Tensor], ...] = (
         (COLOURS, patches[of_things], thing // len(SHAPES) % len(COLOURS)),
         (SHAPES, patches[of_things], thing % len(SHAPES)),
@@ -56,12 +82,9 @@ def word_loss(
         for words, pointing, right in asked
     ]
     place_scores = _SHARPNESS * patches @ _directions(PLACES, tokenizer, table).T
-    if places_at_middles:
-        middles = phrases < NUM_THINGS
-        nowhere = -place_scores[~middles].log_softmax(-1).mean() - math.log(len(PLACES))
-        losses.append(F.cross_entropy(place_scores[middles], places[middles]) + nowhere)
-    else:
-        losses.append(F.cross_entropy(place_scores, places))
+    middles = phrases < NUM_THINGS
+    nowhere = -place_scores[~middles].log_softmax(-1).mean() - math.log(len(PLACES))
+    losses.append(F.cross_entropy(place_scores[middles], places[middles]) + nowhere)
     return torch.stack(losses).mean()
 
 

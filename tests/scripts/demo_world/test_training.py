@@ -12,7 +12,8 @@ from torch import nn
 
 from conversations.template import TEMPLATES
 from model.prompt import render
-from scripts.demo_world.batch import make_batch
+from model.training.dataset import IGNORED
+from scripts.demo_world.drawn_dataset import collate_with_phrases, item_of
 from scripts.demo_world.patches import GRID, patch_phrases, patch_texts
 from scripts.demo_world.samples import picture_sample, small_talk_sample, text_sample
 from scripts.demo_world.scene import sample_scene
@@ -39,34 +40,35 @@ def test_the_world_s_words_are_single_tokens(tokenizer) -> None:
 
 def test_only_answers_and_their_stop_are_learned(tokenizer) -> None:
     sample = picture_sample(3, how_many=4)
-    batch = make_batch([sample], TEMPLATES["llava_v0"], tokenizer)
-    learned = tokenizer.decode(batch.input_ids[0][batch.loss_mask[0]])
+    item = item_of(sample, "llava_v0", tokenizer, gap_seed="1")
+    learned = tokenizer.decode(item["labels"][item["labels"] != IGNORED])
     answers = [message.text for message in sample.messages if message.role == "assistant"]
     assert learned == "".join(f" {answer}###" for answer in answers)
 
 
 def test_every_picture_place_gets_a_picture(tokenizer) -> None:
     samples = [picture_sample(seed, how_many=5) for seed in range(20)] + [text_sample(1, how_many=3)]
-    batch = make_batch(samples, TEMPLATES["llava_v0"], tokenizer)
-    places = int((batch.input_ids == tokenizer.convert_tokens_to_ids("<image>")).sum())
-    assert places == len(batch.pixel_values) * GRID * GRID
+    batch = collate_with_phrases([item_of(each, "llava_v0", tokenizer, gap_seed="1") for each in samples])
+    places = int((batch["input_ids"] == tokenizer.convert_tokens_to_ids("<image>")).sum())
+    assert places == len(batch["pixel_values"]) * GRID * GRID == batch["phrases"].numel()
     assert any(len(sample.scenes) == 2 for sample in samples)
 
 
 def test_a_sample_is_rendered_as_chat_renders_it(tokenizer) -> None:
     sample = small_talk_sample(5)
-    batch = make_batch([sample], TEMPLATES["llava_v0"], tokenizer)
+    item = item_of(sample, "llava_v0", tokenizer, gap_seed="1")
     asked = render(
         TEMPLATES["llava_v0"], sample.messages[:-1], tokenizer, num_patches=1, image_token_id=3
     ).input_ids
-    assert batch.input_ids[0, : len(asked)].tolist() == asked
+    assert item["input_ids"][: len(asked)].tolist() == asked
 
 
 def test_positions_only_ever_grow(tokenizer) -> None:
-    batch = make_batch(
-        [text_sample(seed, how_many=4) for seed in range(12)], TEMPLATES["llava_v0"], tokenizer
-    )
-    steps = batch.position_ids.diff(dim=1)
+    items = [
+        item_of(text_sample(seed, how_many=4), "llava_v0", tokenizer, gap_seed=str(seed))
+        for seed in range(12)
+    ]
+    steps = torch.cat([item["position_ids"].diff() for item in items])
     assert int(steps.min()) == 1 and int(steps.max()) > 1
 
 
