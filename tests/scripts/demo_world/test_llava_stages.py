@@ -94,6 +94,6 @@ def test_an_interrupted_course_ends_as_one_that_was_not(
 
 
 def test_the_course_holds_both_stages_and_ends_slowly() -> None:
-    assert [part.lesson for part in COURSE][0] == "captions" and COURSE[-1].lesson == "talk"
+    assert COURSE[0].lesson == "captions" and COURSE[-1].lesson == "talk"
     assert len({part.name for part in COURSE}) == len(COURSE)
     assert COURSE[-1].last_rate_share <= 0.05
