@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Before torch is imported: to it, there is one GPU then, and nothing is shared out behind our back.
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", config.device.removeprefix("cuda:"))
     if chosen.check:
-        from model.training.data_check import check_run
+        from model.training.check_run import check_run
 
         return check_run(folder, config)
     from model.training.loop import run
