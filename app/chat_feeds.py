@@ -3,7 +3,6 @@ own, since the page's components tell only what differs from the message before.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -11,11 +10,7 @@ from typing import Any
 from app.browser_event import BrowserEvent
 from app.sidebar_view import CONVERSATIONS_A_PAGE, ListView, sidebar_html
 from app.thread_view import thread_html
-from conversations.errors import NotFound
-from conversations.search_words import searched as phrases_of
-from conversations.search_words import snippet
 from conversations.store import ConversationStore
-from conversations.turns import ConversationSummary
 
 Feeds = dict[str, dict[str, Any]]
 """Feed name ("thread", "live", "list", "notice", "status", "prompt") to its message."""
@@ -68,7 +63,6 @@ class ChatFeeds:
             owner, searched, limit=view.shown + 1, archived=archived, tag=view.tag or None
         )
         more = len(found) > view.shown
-        lines = [self._explained(owner, each, searched) for each in found[: view.shown]]
         message = {
             "n": self.number(),
             # Told back as it was sent: browsers strip other characters than Python does.
@@ -78,22 +72,9 @@ class ChatFeeds:
             "tag": view.tag,
             "more": more,
             "tags": list(self._store.history.tags(owner)),
-            "html": sidebar_html(lines, view, now=datetime.now().astimezone(), more=more),
+            "html": sidebar_html(found[: view.shown], view, now=datetime.now().astimezone(), more=more),
         }
         return {"list": message}
-
-    def _explained(self, owner: str, found: ConversationSummary, searched: str) -> ConversationSummary:
-        """Words that stand in a correction alone are shown from there: the log's own snippet is of the answer."""
-        if found.hit is None or found.hit_turn_id is None or found.hit.hits or found.title_hits:
-            return found
-        try:
-            correction = self._store.turn(owner, found.hit_turn_id).correction
-        except NotFound:  # deleted since it was found
-            return found
-        if not correction:
-            return found
-        hit = snippet(correction, phrases_of(searched))
-        return replace(found, hit=hit) if hit.hits else found
 
     def notice(self, words: str, key: str = "") -> Feeds:
         return {"notice": {"n": self.number(), "words": words, "key": key}}

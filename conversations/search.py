@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from conversations import search_index
 from conversations.log_text import can_be_kept
-from conversations.search_words import highlights, searched, snippet
-from conversations.tables import ConversationRow, ConversationTagRow, TurnRow
+from conversations.search_words import MAX_INDEXED_LENGTH, Snippet, highlights, searched, snippet
+from conversations.tables import AnswerRow, ConversationRow, ConversationTagRow, TurnRow
 from conversations.turns import ConversationSummary
 
 MAX_SEARCH_LENGTH = 200
@@ -24,6 +24,7 @@ MAX_FOUND = 500
 """Conversations that one search looks at; who finds more asks for another word."""
 
 _BATCH = 300
+_FIRST_LOOK = 20_000
 _MAX_ROWS = 2**31 - 1
 _MAX_ROUNDS = 40
 _SUMMARY = (
@@ -162,18 +163,37 @@ def _of_turns(
 def _highlighted(
     session: Session, phrases: Sequence[Sequence[str]], found: Sequence[ConversationSummary]
 ) -> list[ConversationSummary]:
-    ids = [summary.hit_turn_id for summary in found]
-    # Only so much of a text is read as a hit is looked for in; the rest of a very long one stays where it is.
-    query = select(TurnRow.id, func.substr(TurnRow.text, 1, 20_000)).where(TurnRow.id.in_(ids))
-    texts: dict[int | None, str] = dict(session.execute(query).all())
+    hits = _hits(session, phrases, [summary.hit_turn_id for summary in found], _FIRST_LOOK)
+    # The whole of a very long text is read where its beginning does not tell why it was found.
+    unseen = [turn_id for turn_id, hit in hits.items() if not hit.hits]
+    hits |= _hits(session, phrases, unseen, MAX_INDEXED_LENGTH, longer_than=_FIRST_LOOK)
     return [
-        replace(
-            summary,
-            title_hits=highlights(summary.title, phrases),
-            hit=snippet(texts[summary.hit_turn_id], phrases),
-        )
+        replace(summary, title_hits=highlights(summary.title, phrases), hit=hits.get(summary.hit_turn_id))
         for summary in found
     ]
+
+
+def _hits(
+    session: Session,
+    phrases: Sequence[Sequence[str]],
+    turn_ids: Sequence[int | None],
+    length: int,
+    longer_than: int = -1,
+) -> dict[int | None, Snippet]:
+    """Cut out of what was said, or out of the right answer to it where the words stand there alone. Texts are read up
+    to `length` characters; turns with no text of more than `longer_than` are passed over."""
+    said, right = TurnRow.text, func.coalesce(AnswerRow.correction, "")
+    query = (
+        select(TurnRow.id, func.substr(said, 1, length), func.substr(right, 1, length))
+        .join(AnswerRow, AnswerRow.turn_id == TurnRow.id, isouter=True)
+        .where(TurnRow.id.in_(turn_ids))
+        .where(or_(func.length(said) > longer_than, func.length(right) > longer_than))
+    )
+    found: dict[int | None, Snippet] = {}
+    for turn_id, text, correction in session.execute(query) if turn_ids else ():
+        cut = [snippet(each, phrases) for each in (text, correction)]
+        found[turn_id] = next((each for each in cut if each.hits), cut[0])
+    return found
 
 
 def _with_all_anywhere(

@@ -81,6 +81,36 @@ def test_what_was_found_is_highlighted_and_can_be_shown(store: ConversationStore
     assert store.load("ann", found.id).shown[-1].id == first.id
 
 
+def test_the_snippet_is_cut_from_where_the_words_stand(store: ConversationStore) -> None:
+    """In the question, the answer, or the right answer that somebody wrote beside it."""
+    question = asked(store, "Is it a narwhal?")
+    answer = answered(store, question, "A whale.")
+    store.rename("ann", question.conversation_id, "other")
+
+    def found(words: str) -> tuple[str, list[str], int | None]:
+        (summary,) = store.recent("ann", words)
+        assert summary.hit is not None
+        marked = [summary.hit.text[span.start : span.end] for span in summary.hit.hits]
+        return summary.hit.text, marked, summary.hit_turn_id
+
+    store.feedback.correct("ann", answer.id, "Look at its tooth.")
+    assert found("narw") == ("Is it a narwhal?", ["narwhal"], question.id)
+    assert found("whale") == ("A whale.", ["whale"], answer.id)
+    assert found("tooth") == ("Look at its tooth.", ["tooth"], answer.id)
+    assert found("tooth whale") == ("A whale.", ["whale"], answer.id)
+    (by_title,) = store.recent("ann", "other")
+    assert by_title.hit is not None and (by_title.hit.text, by_title.hit.hits) == ("Is it a narwhal?", ())
+
+
+def test_words_far_down_in_a_long_text_are_shown(store: ConversationStore) -> None:
+    question = asked(store, "filling " * 4000 + "narwhal")
+    answer = answered(store, question, "Short.")
+    store.feedback.correct("ann", answer.id, "filling " * 4000 + "tooth")
+    for word in ("narwhal", "tooth"):
+        (found,) = store.recent("ann", word)
+        assert found.hit is not None and found.hit.text.endswith(word) and len(found.hit.hits) == 1
+
+
 def test_words_are_found_by_their_beginning_and_without_accents(store: ConversationStore) -> None:
     asked(store, "Größere Übungen, 猫がいる")
     for typed in ("gross", "ubung", "ÜBUNGEN", "猫", "がい"):
