@@ -19,7 +19,7 @@ from starlette.routing import Route
 from app import wording
 from app.fair_share import FairShare, NoPlace
 from app.picture_routes import OwnerOf
-from conversations.errors import DiskFull, LogError, NotFound
+from conversations.errors import DiskFull, LogError, NotFound, UnwritableFolder
 from conversations.store import ConversationStore
 
 MAX_BYTES = 100_000_000
@@ -110,7 +110,7 @@ class ConversationFiles:
             return _error(404, _NOT_HERE)
         except NoPlace as error:
             return _error(429, str(error))
-        except DiskFull as error:
+        except (DiskFull, UnwritableFolder) as error:
             return _error(507, str(error))
         except LogError as error:
             return _error(400, str(error))

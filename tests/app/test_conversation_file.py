@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
@@ -131,10 +133,89 @@ def test_too_large_a_file_and_too_many_at_once_are_refused(store: ConversationSt
     assert client.post("/conversations", content=b"{}").status_code == 400
 
 
+def test_a_file_that_comes_too_slowly_gives_its_place_back(store: ConversationStore) -> None:
+    files = ConversationFiles(store, lambda request: "user:ann", seconds_to_arrive=0.05)
+
+    async def send() -> httpx.Response:
+        async def never() -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.sleep(30)
+
+        async with asked(files) as client:
+            return await client.post("/conversations", content=never())
+
+    refused = asyncio.run(send())
+    assert refused.status_code == 408 and refused.json()["error"].endswith(".")
+    assert files._num_taken == 0
+
+
+def test_all_people_together_have_four_places(store: ConversationStore) -> None:
+    files = ConversationFiles(store, lambda request: request.headers["x-owner"])
+
+    async def send() -> tuple[httpx.Response, list[int], int]:
+        held = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"{}"
+            await held.wait()
+
+        async with asked(files) as client:
+            waiting = [
+                asyncio.create_task(
+                    client.post("/conversations", content=slowly(), headers={"x-owner": f"user:{number}"})
+                )
+                for number in range(4)
+            ]
+            while files._num_taken < 4:
+                await asyncio.sleep(0.01)
+            late = await client.post("/conversations", content=b"{}", headers={"x-owner": "user:late"})
+            held.set()
+            first = [each.status_code for each in await asyncio.gather(*waiting)]
+            after = await client.post("/conversations", content=b"{}", headers={"x-owner": "user:late"})
+            return late, first, after.status_code
+
+    late, first, after = asyncio.run(send())
+    assert late.status_code == 429 and "again" in late.json()["error"]
+    assert (first, after) == ([400] * 4, 400), "places that were given back"
+
+
+def test_a_file_that_finds_no_room_is_no_fault_of_the_sender_and_nothing_is_kept(
+    store: ConversationStore,
+) -> None:
+    files = ConversationFiles(store, lambda request: "user:ann")
+    client = TestClient(Starlette(routes=files.routes()))
+    question = store.add_question("user:ann", store.create("user:ann").id, "long " * 20_000)
+    whole = store.exchange.json("user:ann", question.conversation_id)
+    with store._database.writing() as session:
+        pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar_one()
+        session.connection().exec_driver_sql(f"PRAGMA max_page_count = {pages + 2}")
+    refused = client.post("/conversations", content=whole)
+    assert refused.status_code == 507 and "no room left" in refused.json()["error"]
+    assert len(store.recent("user:ann")) == 1
+
+
+def test_pictures_that_cannot_be_kept_are_no_fault_of_the_sender(store: ConversationStore) -> None:
+    client = TestClient(Starlette(routes=ConversationFiles(store, lambda request: "user:ann").routes()))
+    picture = store.images.add(encoded(Image.new("RGB", (40, 30), "red"), "PNG"))
+    question = store.add_question("user:ann", store.create("user:ann").id, "?", [picture])
+    whole = store.exchange.json("user:ann", question.conversation_id)
+    (store.images.folder / ".drafts").rmdir()
+    (store.images.folder / ".drafts").touch()
+    refused = client.post("/conversations", content=whole)
+    assert refused.status_code == 507 and "cannot be written" in refused.json()["error"]
+    assert len(store.recent("user:ann")) == 1
+
+
 def test_without_a_cookie_there_is_nothing(store: ConversationStore) -> None:
     client = TestClient(Starlette(routes=ConversationFiles(store, lambda request: None).routes()))
     assert client.post("/conversations", content=b"{}").status_code == 401
     assert client.get("/conversations/x.json").status_code == 404
+
+
+def asked(files: ConversationFiles) -> httpx.AsyncClient:
+    """Many at a time, in one loop with the doors."""
+    transport = httpx.ASGITransport(Starlette(routes=files.routes()))
+    return httpx.AsyncClient(transport=transport, base_url="http://t")
 
 
 def _owner(page: ServedPage, person: Person) -> str:

@@ -205,6 +205,18 @@ def test_a_picture_that_comes_too_slowly_gives_its_place_back(
     assert routes._num_taken == 0
 
 
+def test_a_picture_that_cannot_be_kept_is_refused_as_no_fault_of_the_sender(
+    client: TestClient, store: ConversationStore
+) -> None:
+    """A file stands where the store wants a folder: as root, no folder is closed to a test."""
+    (store.images.folder / ".drafts").touch()
+    refused = post(client, png())
+    assert refused.status_code == 507
+    assert str(store.images.folder) in refused.json()["error"] and "make room" in refused.json()["error"]
+    (store.images.folder / ".drafts").unlink()
+    assert post(client, png()).status_code == 200
+
+
 def test_pictures_that_are_never_sent_are_taken_up_to_a_limit(
     store: ConversationStore, tickets: Tickets
 ) -> None:
