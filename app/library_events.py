@@ -22,6 +22,7 @@ from app.library_view import item_html, line_html, queue_html
 from app.worker_errors import WorkerError
 from conversations.actions import Action
 from conversations.errors import InvalidText, LogError, NotFound
+from conversations.feedback import MAX_NOTE_LENGTH
 from conversations.filters import Filters
 from conversations.review import Item, Place
 from conversations.search_words import highlights, searched
@@ -120,6 +121,19 @@ class LibraryEvents:
         action = self._curation.set_state(owner, turn, event.state())
         return {**self._item(owner, self._curation.item(turn)), **self._done(action, turn)}
 
+    def rate(self, owner: str, event: LibraryRequest) -> Feeds:
+        """A thumb, or "" to take it back. What is not sent along stays: reasons with a thumb down, the note."""
+        turn, rating = event.turn(), event.rating()
+        before = self._curation.item(turn)
+        given = event.reasons() if event.has("reasons") else before.reasons
+        reasons = given if rating == "down" else ()
+        note = event.text("note", 2 * MAX_NOTE_LENGTH) if event.has("note") else before.note
+        note = note.strip() if rating else ""
+        if (rating, reasons, note) == (before.rating, before.reasons, before.note):
+            return {**self._item(owner, before), **self._said("Nothing was changed.")}
+        action = self._curation.rate(owner, turn, rating, reasons=reasons, note=note)
+        return {**self._item(owner, self._curation.item(turn)), **self._done(action, turn)}
+
     def tags(self, owner: str, event: LibraryRequest) -> Feeds:
         turn = event.turn()
         action = self._curation.tag(owner, turn, event.tags())
@@ -176,12 +190,12 @@ class LibraryEvents:
         return {"check": {"number": number, "html": self._exports.check(event.order(), number)}}
 
     def export(self, owner: str, event: LibraryRequest) -> Feeds:
-        self._exports.start(event.order())
+        self._exports.start(event.order(), owner)
         return self.jobs(owner, event)
 
     def again(self, owner: str, event: LibraryRequest) -> Feeds:
         """An earlier export once more, by the description that is stored with it."""
-        self._exports.start(self._exports.order(event.text("name", 100)))
+        self._exports.start(self._exports.order(event.text("name", 100)), owner)
         return self.jobs(owner, event)
 
     def jobs(self, owner: str, event: LibraryRequest) -> Feeds:

@@ -60,12 +60,12 @@ class LibraryExports:
             raise InvalidText("This page shows no prompts.")
         return check_html(self._store, self._worker, order, number)
 
-    def start(self, order: ExportOrder) -> None:
-        """Begin to make one. Raises JobRunning."""
+    def start(self, order: ExportOrder, actor: str) -> None:
+        """Begin to make one, for whoever is to stand in the trail with it. Raises JobRunning."""
         folder = self._folder / self._new_name(order.format.name)
 
         def work(report: Report) -> str:
-            return self._made(order, folder, report)
+            return self._made(order, actor, folder, report)
 
         stopped = "Stopped; nothing of it was kept."
         self.job.start("export", f"The export {folder.name}", work, when_stopped=stopped)
@@ -112,8 +112,9 @@ class LibraryExports:
         names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
         return next(name for name in names if not (self._folder / name).exists())
 
-    def _made(self, order: ExportOrder, folder: Path, report: Report) -> str:
-        filters = order.selection.filters
+    def _made(self, order: ExportOrder, actor: str, folder: Path, report: Report) -> str:
+        selection = self._store.reader.closed(order.selection)
+        filters = selection.filters
         num_meant = self._store.curation.count(filters, MAX_COUNTED).number
         tally = Tally()
 
@@ -132,16 +133,18 @@ class LibraryExports:
             tally = now
 
         report(0.0, "Reading the log")
-        with closing(self._store.reader.conversations(filters)) as conversations:
+        with closing(self._store.reader.conversations(filters, selection.last_turn)) as conversations:
             manifest = export(
                 reported(conversations),
                 self._store.images,
                 folder,
                 order.format,
-                order.selection,
+                selection,
                 options=order.options,
                 on_progress=on_progress,
             )
         counts = manifest.counts
         total = sum(counts["rows"].values())
+        about = {"format": manifest.format, "selection": selection.to_dict()}
+        self._store.curation.note_export(actor, total, about)
         return f"{total:,} rows with {counts['answers']:,} answers and {counts['pictures']:,} pictures are in {folder}."

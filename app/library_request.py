@@ -14,8 +14,10 @@ from conversations.errors import InvalidText
 from conversations.filters import Filters, ReviewState
 from conversations.formats import FORMATS
 from conversations.formats.format import Format, Options
+from conversations.reasons import REASONS, Reason
 from conversations.review import Place
 from conversations.selection import Selection
+from conversations.turns import Rating
 
 MAX_GROUP = 20_000
 """Answers of one group of near-duplicates: as many as are compared."""
@@ -65,6 +67,23 @@ class LibraryRequest(BrowserEvent):
             if value == state:
                 return state
         raise InvalidText(wording.FORGED)
+
+    def rating(self) -> Rating | None:
+        """ "" takes it back."""
+        value = self.text("rating", 20)
+        for rating in get_args(Rating):
+            if value == rating:
+                return rating
+        if value:
+            raise InvalidText(wording.FORGED)
+        return None
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """In the order in which they are kept."""
+        reasons = self.texts("reasons", len(REASONS), "reasons")
+        if not set(reasons) <= set(REASONS):
+            raise InvalidText(wording.FORGED)
+        return tuple(reason for reason in REASONS if reason in reasons)
 
     def tags(self) -> list[str]:
         """As they were typed, between commas."""

@@ -98,9 +98,9 @@ class LibraryRoutes:
         owner = self._reviewer(request)
         if owner is None:
             return _not_here()
-        folder = await run_in_threadpool(self._imports.new_folder)
-        handed_on = False
+        folder, handed_on = None, False
         try:
+            folder = await run_in_threadpool(self._imports.new_folder)
             file = folder / "records.json"
             if not await _written(request, file):
                 return _error(
@@ -114,7 +114,7 @@ class LibraryRoutes:
         except OSError as error:
             return _error(507, f"The file could not be kept ({error.strerror}); make room on the disk.")
         finally:
-            if not handed_on:
+            if folder is not None and not handed_on:
                 await run_in_threadpool(shutil.rmtree, folder, ignore_errors=True)
 
     def _reviewer(self, request: Request) -> str | None:

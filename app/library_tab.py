@@ -20,8 +20,8 @@ FOLDER = Path(__file__).resolve().parent
 STYLE = FOLDER / "library.css"
 FEEDS = ("door", "queue", "item", "said", "groups", "outlook", "check", "jobs", "trail")
 EVENTS = (
-    "library", "queue", "item", "groups", "trail", "decide", "tags", "correct", "bulk", "keep", "undo", "outlook",
-    "check", "export", "again", "jobs", "halt",
+    "library", "queue", "item", "groups", "trail", "decide", "rate", "tags", "correct", "bulk", "keep", "undo",
+    "outlook", "check", "export", "again", "jobs", "halt",
 )  # fmt: skip
 
 

@@ -49,6 +49,10 @@ def deed(action: Action) -> str:
         return f"took back an action on {many}"
     if action.kind == "private":
         return "made a conversation private" if value else "made a conversation public again"
+    if action.kind == "export":
+        rows = f"{value:,} rows" if value != 1 else "1 row"
+        form = action.about.get("format")
+        return f"exported {rows} as {form}" if form else f"exported {rows}"
     if action.kind == "import":
         return f"imported {value} conversations" if value != 1 else "imported a conversation"
     return f"{action.kind}d a conversation" if action.kind == "delete" else action.kind

@@ -12,8 +12,10 @@ from app.library_marks import marked_html
 from app.library_trail import moment, person, trail_html
 from app.tool_view import icon
 from conversations.actions import Action
+from conversations.feedback import MAX_NOTE_LENGTH
 from conversations.reasons import Reason
 from conversations.review import Item
+from conversations.turns import Rating
 
 REASON_WORDS: dict[Reason, str] = {
     "wrong": "wrong", "made_up": "made up", "incomplete": "incomplete", "rude": "rude", "too_long": "too long",
@@ -58,8 +60,8 @@ def item_html(item: Item, actions: Sequence[Action], me: str) -> str:
     """One answer, whole."""
     return (
         f'<article class="case" data-answer="{item.id}" data-state="{item.state}" '
-        f'data-tags="{escape(", ".join(item.tags))}">{_pictures(item)}<div class="read">'
-        f"{_facts(item, me)}{_above(item)}"
+        f'data-rating="{item.rating or ""}" data-tags="{escape(", ".join(item.tags))}">{_pictures(item)}'
+        f'<div class="read">{_facts(item, me)}{_above(item)}'
         f'<h3>Question</h3><div class="text" dir="auto">'
         f"{marked_html(item.question, item.question_personal, item.question_hits)}</div>"
         f'<h3>Answer{_ending(item)}</h3><div class="text answer-text" data-raw="{escape(item.answer)}" dir="auto">'
@@ -113,14 +115,32 @@ def _correction(item: Item) -> str:
 
 
 def _feedback(item: Item) -> str:
-    if item.rating is None and not item.note:
-        return ""
-    words = [REASON_WORDS[reason] for reason in item.reasons]
-    thumb = (
-        f'<span class="thumb" data-rating="{item.rating}">{icon(item.rating)}</span>' if item.rating else ""
+    """The rating, to be read and to be changed: two thumbs, with a thumb down what was wrong, and a note."""
+
+    def thumb(rating: Rating, words: str, key: str) -> str:
+        pressed = "true" if item.rating == rating else "false"
+        return (
+            f'<button type="button" class="choice thumb" data-do="library-rate" data-value="{rating}" title="{words}" '
+            f'aria-label="{words}" aria-pressed="{pressed}" aria-keyshortcuts="{key}">{icon(rating)}<kbd>{key}</kbd>'
+            "</button>"
+        )
+
+    reasons = "".join(
+        f'<label class="reason"><input type="checkbox" name="reason" value="{reason}" aria-keyshortcuts="{number}"'
+        f"{' checked' if reason in item.reasons else ''}>{words}<kbd>{number}</kbd></label>"
+        for number, (reason, words) in enumerate(REASON_WORDS.items(), start=1)
     )
-    note = f'<q dir="auto">{escape(item.note)}</q>' if item.note else ""
-    return f'<p class="verdict">{thumb}{escape(", ".join(words))} {note}</p>'
+    why = f'<fieldset class="reasons" aria-label="What was wrong">{reasons}</fieldset>'
+    note = (
+        f'<input type="text" name="note" value="{escape(item.note)}" maxlength="{MAX_NOTE_LENGTH}" dir="auto" '
+        'placeholder="A note" aria-label="A note on this rating">'
+    )
+    if item.rating is None:
+        note = f'<q dir="auto">{escape(item.note)}</q>' if item.note else ""
+    return (
+        f'<form class="judging" autocomplete="off" aria-label="Rating">{thumb("up", "A good answer", "g")}'
+        f"{thumb('down', 'A bad answer', 'b')}{why if item.rating == 'down' else ''}{note}</form>"
+    )
 
 
 def _tags(item: Item) -> str:

@@ -156,10 +156,10 @@ class Curation:
             with self._database.writing() as session:
                 pictures.note_looks(session, looks)
 
-    def note_export(self, actor: str, num_rows: int, selection: Mapping[str, Any]) -> Action:
-        """Who made a data set of what, for the trail."""
+    def note_export(self, actor: str, num_rows: int, about: Mapping[str, Any]) -> Action:
+        """Who made a data set of what (`format` and `selection`), for the trail."""
         with self._database.writing() as session:
-            return action_of(record(session, actor, "export", num_rows, selection))
+            return action_of(record(session, actor, "export", num_rows, about))
 
     def undo(self, actor: str, action_id: int) -> Action:
         """Take an action back where nothing else was decided since; the number of answers that got back what they

@@ -11,6 +11,7 @@ docs/training_json.md for what is written and for what is left out.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
 from collections.abc import Sequence
@@ -73,7 +74,17 @@ def _export(
     if on_terminal:
         print(file=sys.stderr)
     _report(manifest, out)
+    about = {"format": manifest.format, "selection": selection.to_dict()}
+    store.curation.note_export(_actor(), sum(manifest.counts["rows"].values()), about)
     return 0
+
+
+def _actor() -> str:
+    """Who stands in the trail with it; those of the page have a `user:` before their names."""
+    try:
+        return f"{getpass.getuser()} at the command line"
+    except (KeyError, OSError):  # a container's user may have no name
+        return "the command line"
 
 
 def _report(manifest: Manifest, out: Path) -> None:

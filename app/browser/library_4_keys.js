@@ -1,4 +1,5 @@
-// The keys of the review queue: j and k move, a approves, r rejects, e edits, t tags, u takes back.
+// The keys of the review queue: j and k move, a approves, r rejects, e edits, t tags, g is a good answer, b a bad one,
+// 1 to 6 what was wrong with it, u takes back.
 "use strict";
 (() => {
   const KEYS = {
@@ -8,6 +9,8 @@
     r: () => loop.act("library-reject"),
     e: () => loop.act("library-edit"),
     t: () => loop.act("library-tag"),
+    g: () => loop.library.rate("up"),
+    b: () => loop.library.rate("down"),
     u: () => loop.act("undo"),
   };
   document.addEventListener("keydown", (event) => {
@@ -16,7 +19,7 @@
     if (event.target.closest?.("input, textarea, select, [contenteditable]") || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") delete loop.$("#library").dataset.desk;
     if (library.panel !== "review" && event.key !== "u") return;
-    const deed = KEYS[event.key];
+    const deed = /^[1-6]$/.test(event.key) ? () => loop.library.reason(Number(event.key)) : KEYS[event.key];
     if (!deed) return;
     event.preventDefault();
     deed();

@@ -50,8 +50,9 @@ def test_who_may_not_review_gets_nothing_from_any_event(
     events: LibraryEvents, store: ConversationStore, exports: LibraryExports, log: SmallLog
 ) -> None:
     data = {
-        "filters": {}, "turn": log.wrong, "state": "approved", "tags": "x", "text": "mine", "what": "state",
-        "answers": [log.wrong, log.plain], "action": 1, "name": "x", "number": 1, "format": "llava", "selection": {},
+        "filters": {}, "turn": log.wrong, "state": "approved", "rating": "up", "tags": "x", "text": "mine",
+        "what": "state", "answers": [log.wrong, log.plain], "action": 1, "name": "x", "number": 1, "format": "llava",
+        "selection": {},
     }  # fmt: skip
     before = store.curation.trail()
     for name in EVENTS:
@@ -63,12 +64,21 @@ def test_who_may_not_review_gets_nothing_from_any_event(
 def test_a_private_answer_is_not_there_for_any_event(
     events: LibraryEvents, store: ConversationStore, log: SmallLog
 ) -> None:
-    for name in ("item", "decide", "tags", "correct", "keep"):
+    for name in ("item", "decide", "rate", "tags", "correct", "keep"):
         answers = [log.private, log.wrong]
-        told = do(events, name, turn=log.private, state="rejected", tags="x", text="mine", answers=answers)
+        told = do(
+            events,
+            name,
+            turn=log.private,
+            state="rejected",
+            rating="up",
+            tags="x",
+            text="mine",
+            answers=answers,
+        )
         assert set(told) == {"said"} and told["said"]["failed"], name
     (whole,) = [turn for turn in store.path(ANN, log.private) if turn.id == log.private]
-    assert (whole.state, whole.correction) == ("pending", None)
+    assert (whole.state, whole.correction, whole.rating) == ("pending", None, None)
 
 
 def test_one_answer_is_approved_corrected_and_tagged_and_each_can_be_taken_back(
@@ -102,6 +112,30 @@ def test_a_correction_that_changes_nothing_offers_no_undo_of_another(
     do(events, "correct", turn=log.wrong, text="Red.")
     again = do(events, "correct", turn=log.plain, text="A LLaVA.")
     assert again["said"]["undo"] is None and store.curation.item(log.wrong).correction == "Red."
+
+
+def test_an_answer_is_rated_with_reasons_and_a_note_and_it_can_be_taken_back(
+    events: LibraryEvents, store: ConversationStore, log: SmallLog
+) -> None:
+    up = do(events, "rate", turn=log.wrong, rating="up")
+    assert store.curation.item(log.wrong).rating == "up" and 'name="reason"' not in up["item"]["html"]
+    do(events, "rate", turn=log.wrong, rating="down", note=" It is <red>. ")
+    told = do(events, "rate", turn=log.wrong, rating="down", reasons=["made_up", "wrong"])
+    item = store.curation.item(log.wrong)
+    assert (item.rating, item.reasons, item.note) == ("down", ("wrong", "made_up"), "It is <red>.")
+    shown = told["item"]["html"]
+    assert 'value="made_up" aria-keyshortcuts="2" checked' in shown and "It is &lt;red&gt;." in shown
+    assert 'data-value="down"' in shown and "rated it down" in shown
+    same = do(events, "rate", turn=log.wrong, rating="down", reasons=["wrong", "made_up"])
+    assert same["said"]["undo"] is None
+    do(events, "undo", action=told["said"]["undo"], answer=log.wrong)
+    item = store.curation.item(log.wrong)
+    assert (item.rating, item.reasons, item.note) == ("down", (), "It is <red>.")
+    do(events, "rate", turn=log.wrong, rating="")
+    item = store.curation.item(log.wrong)
+    assert (item.rating, item.reasons, item.note) == (None, (), "")
+    for forged in ({"rating": "sideways"}, {"rating": "down", "reasons": ["ugly"]}, {"rating": 1}):
+        assert do(events, "rate", turn=log.wrong, **forged)["said"]["failed"]
 
 
 def test_a_bulk_action_means_what_the_filters_mean_and_is_taken_back_as_one(
@@ -164,6 +198,11 @@ def test_an_export_is_counted_shown_made_and_listed(
     assert told["phase"] == "done" and told["words"].startswith("1 rows with 1 answers and 1 pictures"), told
     ((name, manifest),) = exports.listed()
     assert name in told["html"] and manifest.selection.filters.has_picture
+    made = store.curation.trail()[0]
+    assert (made.actor, made.kind, made.value) == (ROOT_USER, "export", 1)
+    assert made.about == {"format": "llava", "selection": manifest.selection.to_dict()}
+    trail = do(events, "trail")["trail"]["html"]
+    assert "exported 1 row as llava" in trail and '<b dir="auto">you</b>' in trail
     (row,) = json.loads((exports.folder(name) / "train.json").read_text())
     assert row["conversations"][1]["value"] == "It is red; mail [email]."
 
@@ -176,11 +215,12 @@ def test_an_export_of_nothing_says_so_before_it_is_made(events: LibraryEvents, l
 
 
 def test_an_earlier_export_is_made_again_with_the_same_bytes(
-    events: LibraryEvents, exports: LibraryExports, log: SmallLog
+    events: LibraryEvents, exports: LibraryExports, store: ConversationStore, log: SmallLog
 ) -> None:
     do(events, "export", **order(seed=5, validation=0.5))
     ended(events)
     ((first, _),) = exports.listed()
+    answered(store, ANN, "Asked after it?", "Yes.", "green")
     do(events, "again", name=first)
     ended(events)
     second = next(name for name, _ in exports.listed() if name != first)

@@ -48,7 +48,7 @@ def test_the_zip_of_an_export_comes_back_as_the_same_examples(
     log = write(store)
     store.curation.correct(ROOT_USER, log.wrong, "Red.")
     exports = LibraryExports(store, tmp_path / "exports")
-    exports.start(LibraryRequest({"format": "llava", "selection": {"validation": 0.5}}).order())
+    exports.start(LibraryRequest({"format": "llava", "selection": {"validation": 0.5}}).order(), "user:root")
     assert ended(exports.job).phase == "done", exports.job.state
     ((name, _),) = exports.listed()
     packed = tmp_path / "export.zip"

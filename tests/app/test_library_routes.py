@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -11,9 +13,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from app.library_exports import LibraryExports
+from app.library_imports import LibraryImports
 from app.library_request import LibraryRequest
+from app.library_routes import LibraryRoutes
+from conversations.store import ConversationStore
 from tests.app.library_log import ANN, SmallLog, png, write
 from tests.app.served_page import Person, ServedPage, served
 
@@ -48,7 +55,7 @@ def exported(page: ServedPage, log: SmallLog) -> str:
     while folder.name != "pictures":
         folder = folder.parent
     exports = LibraryExports(page.store, folder.parent / "exports")
-    exports.start(LibraryRequest({"format": "llava", "selection": {}}).order())
+    exports.start(LibraryRequest({"format": "llava", "selection": {}}).order(), "user:root")
     while exports.job.state.phase == "running":
         time.sleep(0.02)
     return exports.listed()[0][0]
@@ -122,3 +129,43 @@ def test_a_file_that_is_too_large_leaves_nothing_behind(
     monkeypatch.setattr("app.library_routes.MAX_BYTES", 1000)
     refused = root.http.post("/library/imports", content=b"[" * 5000)
     assert refused.status_code == 413 and "too large" in refused.json()["error"]
+
+
+def doors(store: ConversationStore, exports: LibraryExports, folder: Path) -> TestClient:
+    imports = LibraryImports(store, folder, exports.job)
+    routes = LibraryRoutes(store, exports, imports, lambda request: "user:root", lambda owner: True)
+    return TestClient(Starlette(routes=routes.routes()))
+
+
+def test_a_file_that_finds_no_room_is_no_fault_of_the_sender_and_leaves_nothing_behind(
+    store: ConversationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports, folder = LibraryExports(store, tmp_path / "exports"), tmp_path / "imports"
+    client = doors(store, exports, folder)
+    folder.touch()  # where a folder should be
+    refused = client.post("/library/imports", content=b"[]")
+    assert refused.status_code == 507 and "could not be kept (File exists)" in refused.json()["error"]
+    folder.unlink()
+
+    async def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.library_routes._written", full)
+        refused = client.post("/library/imports", content=b"[]")
+    assert refused.status_code == 507 and "make room on the disk" in refused.json()["error"]
+    assert list(folder.iterdir()) == [] and exports.job.state.phase == "none"
+    assert client.post("/library/imports", content=b"[]").status_code == 202
+
+
+def test_a_file_that_comes_while_another_is_imported_is_put_off(
+    store: ConversationStore, tmp_path: Path
+) -> None:
+    exports, folder = LibraryExports(store, tmp_path / "exports"), tmp_path / "imports"
+    client, free = doors(store, exports, folder), threading.Event()
+    exports.job.start("export", "The export x", lambda report: str(free.wait(20)), when_stopped="")
+    refused = client.post("/library/imports", content=b"[]")
+    assert refused.status_code == 409 and "The export x is not finished" in refused.json()["error"]
+    assert list(folder.iterdir()) == []
+    free.set()
+    exports.job.stop(seconds=20)

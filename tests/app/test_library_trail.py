@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,12 +32,19 @@ def action(kind: str, value: Any, number: int = 1, undone: bool = False) -> Acti
         ("keep_one", "rejected", 4, "kept one of 5 near-duplicates"),
         ("undo", 3, 2, "took back an action on 2 answers"),
         ("private", True, 0, "made a conversation private"),
+        ("export", 1200, 0, "exported 1,200 rows"),
+        ("export", 1, 0, "exported 1 row"),
         ("import", 9, 0, "imported 9 conversations"),
         ("delete", None, 0, "deleted a conversation"),
     ],
 )
 def test_each_kind_is_the_end_of_a_sentence(kind: str, value: Any, number: int, words: str) -> None:
     assert deed(action(kind, value, number)) == words
+
+
+def test_an_export_tells_its_format() -> None:
+    made = replace(action("export", 12, 0), about={"format": "parquet", "selection": {}})
+    assert deed(made) == "exported 12 rows as parquet" and not can_undo(made)
 
 
 def test_names_are_shown_and_cookies_are_not() -> None:

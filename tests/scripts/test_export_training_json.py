@@ -50,6 +50,9 @@ def test_it_writes_a_data_set_and_says_what_is_in_it(
     said = capsys.readouterr().out
     assert "llava, 1 train, 0 validation, 0 test; 1 answers, 1 pictures" in said
     assert "left out 1: the first answer was rated down" in said
+    made = store.curation.trail()[0]
+    assert (made.kind, made.value, made.about["format"]) == ("export", 1, "llava")
+    assert made.about["selection"]["last_turn"] and made.actor.endswith("the command line")
     store.feedback.correct("ann", wrong, "A bird.")
     assert run(tmp_path, "--out", str(tmp_path / "again")) == 0
     assert [row["conversations"][1]["value"] for row in rows(tmp_path / "again")] == ["A cat.", "A bird."]
