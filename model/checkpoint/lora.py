@@ -19,12 +19,15 @@ from torch import Tensor
 
 from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
 from .json_file import read_object
-from .key_names import LAYOUTS
+from .key_names import LAYOUTS, PROJECTOR, without_adapter_prefix
 from .plan import Plan
 from .weights import Weights
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+PROJECTOR_FILE = "projector.safetensors"
+"""The projector that was trained along, with the keys of model/projector.py."""
+
 NON_LORA = ("non_lora_trainables.safetensors", "non_lora_trainables.bin")
 
 _LORA_KEY = re.compile(r"(?P<module>.+)\.lora_(?P<half>[AB])(\.default)?\.weight")
@@ -85,9 +88,29 @@ def apply_adapter(plan: Plan, folder: Path, told: list[str]) -> None:
         down, up = weights.get(keys["A"]).clone(), weights.get(keys["B"]).clone()
         plan.updates[name] = LoraUpdate(down, up, _scale(config, module, len(down)), file)
     plan.take(weights, whole.get)
+    if (folder / PROJECTOR_FILE).is_file():
+        take_projector(plan, folder / PROJECTOR_FILE)
     made_on = config.get("base_model_name_or_path")
     origin = f", made on {made_on}" if made_on else ""
     told.append(f"{file} holds {len(halves)} low-rank updates{origin}: merged as they are read.")
+
+
+def take_projector(plan: Plan, file: Path) -> None:
+    """Plan that the projector is read from here. Raises CheckpointFormatError for what is no part of one."""
+    weights = Weights.of_files([file])
+    inner = without_adapter_prefix(weights.keys)
+    names = {key: _projector_name(short, plan) for key, short in inner.items()}
+    unknown = plan.take(weights, names.get)
+    if unknown:
+        raise CheckpointFormatError(
+            f"{file} holds {min(unknown)}, which is no part of this model's projector; write only linear_1 and "
+            "linear_2, or use the base that it was trained on."
+        )
+
+
+def _projector_name(key: str, plan: Plan) -> str | None:
+    spellings = (PROJECTOR + key, *(layout.in_memory(key) for layout in LAYOUTS))
+    return next((name for name in spellings if name in plan.places and name.startswith(PROJECTOR)), None)
 
 
 def _name_inside(key: str, plan: Plan, file: Path) -> str:

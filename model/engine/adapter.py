@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint.key_names import HEAD_KEY, LANGUAGE, LAYOUTS, PROJECTOR, without_adapter_prefix
-from model.checkpoint.lora import NON_LORA, LoraUpdate, apply_adapter
+from model.checkpoint.key_names import HEAD_KEY, LANGUAGE, PROJECTOR
+from model.checkpoint.lora import NON_LORA, PROJECTOR_FILE, LoraUpdate, apply_adapter, take_projector
 from model.checkpoint.plan import Place, Plan
 from model.checkpoint.weights import Weights
 from model.checkpoint_errors import CheckpointError, CheckpointFormatError
@@ -28,7 +28,6 @@ from model.engine.linears import Delta
 if TYPE_CHECKING:
     from model.llava import Llava
 
-PROJECTOR_FILE = "projector.safetensors"
 _OF_THE_MODEL = Place(Weights({}), "")
 _keys = itertools.count(1)
 
@@ -48,33 +47,14 @@ def read_adapter(name: str, folder: Path, model: Llava) -> Adapter:
     try:
         plan = Plan(places=dict.fromkeys(model.state_dict(), _OF_THE_MODEL))
         apply_adapter(plan, folder, [])
-        _take_projector(plan, folder)
+        for file in (*(folder / name for name in NON_LORA), folder / PROJECTOR_FILE):
+            if file.is_file():  # a projector in a file of its own goes before one in the adapter's
+                take_projector(plan, file)
         deltas, of_projector = _sorted(plan, folder, model)
         projector = _projector(plan, of_projector, folder, model)
     except CheckpointError as error:
         raise AdapterError(f"The adapter {name} cannot be loaded: {error}") from error
     return Adapter(name, deltas, projector)
-
-
-def _take_projector(plan: Plan, folder: Path) -> None:
-    """A projector in a file of its own goes before one in the adapter's."""
-    for file in (folder / NON_LORA[0], folder / NON_LORA[1], folder / PROJECTOR_FILE):
-        if not file.is_file():
-            continue
-        weights = Weights.of_files([file])
-        inner = without_adapter_prefix(weights.keys)
-        names = {key: _projector_name(short, plan) for key, short in inner.items()}
-        unknown = plan.take(weights, names.get)
-        if unknown:
-            raise CheckpointFormatError(
-                f"{file} holds {min(unknown)}, which is no part of this model's projector; write only linear_1 and "
-                "linear_2, or use the base that it was trained on."
-            )
-
-
-def _projector_name(key: str, plan: Plan) -> str | None:
-    spellings = (PROJECTOR + key, *(layout.in_memory(key) for layout in LAYOUTS))
-    return next((name for name in spellings if name in plan.places and name.startswith(PROJECTOR)), None)
 
 
 def _sorted(plan: Plan, folder: Path, model: Llava) -> tuple[dict[str, Delta], dict[str, LoraUpdate]]:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model.checkpoint import LoadedModel, save
-from model.engine.adapter import PROJECTOR_FILE
+from model.checkpoint.lora import PROJECTOR_FILE
 from model.training.config import TrainingConfig
 
 if TYPE_CHECKING:

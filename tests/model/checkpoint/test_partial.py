@@ -217,3 +217,31 @@ def test_a_merged_adapter_is_quantised_after_it_is_merged(tmp_path: Path) -> Non
     name = "model.language_model.layers.0.mlp.down_proj.weight"
     assert found.get_parameter(name).dtype == torch.uint8
     assert torch.equal(found.get_parameter(name).data, whole.get_parameter(name).data)
+
+
+@pytest.mark.parametrize("named", ["adapter", "model_base"])
+def test_the_projector_that_was_trained_along_is_merged_too(tmp_path: Path, named: str) -> None:
+    """As the trainer writes a result: the adapter's own file, and beside it `projector.safetensors`."""
+    parts = tmp_path / "parts"
+    write_parts(parts)
+    base = load(parts, "full").model
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"]))
+    adapted.save_pretrained(parts / "adapter", save_embedding_layers=False)
+    trained = {
+        name: each.detach() * 0.5 + 0.1
+        for name, each in base.model.multi_modal_projector.state_dict().items()
+    }
+    save_file(trained, parts / "adapter" / "projector.safetensors")
+    if named == "adapter":
+        found = load(parts, "full", adapter=parts / "adapter")
+    else:
+        found = load(parts, "adapter", model_base=parts / "full")
+    assert_same_projector(found.model, trained)
+    save_file({"linear_9.weight": torch.zeros(2, 2)}, parts / "adapter" / "projector.safetensors")
+    with pytest.raises(CheckpointFormatError, match=r"linear_9\.weight, which is no part"):
+        load(parts, "full", adapter=parts / "adapter")
+
+
+def assert_same_projector(found: Llava, expected: dict[str, torch.Tensor]) -> None:
+    for name, tensor in found.model.multi_modal_projector.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0, msg=name)
