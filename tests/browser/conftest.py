@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts.install_chromium import find_chromium
-from tests.browser.running_page import RunningPage, write_tiny_checkpoint
+from tests.browser.running_page import RunningPage, write_checkpoints
 from tests.browser.visitor import Visitor
 
 CHROMIUM_FLAGS = (
@@ -32,9 +32,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="package")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained weights: they answer gibberish, as long as they are let."""
-    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-random")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    write_checkpoints(folder / "tiny-random", folder / "endless-random")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def tiny_checkpoint(checkpoints: Path) -> Path:
+    """Untrained weights: they answer gibberish, as long as they are let, up to 2,048 tokens with the question."""
+    return checkpoints / "tiny-random"
+
+
+@pytest.fixture(scope="package")
+def endless_checkpoint(checkpoints: Path) -> Path:
+    """The same, and up to 32,768: for answers that must outlast whatever else happens, on any machine."""
+    return checkpoints / "endless-random"
 
 
 @pytest.fixture(scope="package")

@@ -21,24 +21,28 @@ DEMO = ROOT / "model" / "demo"
 START_SECONDS = 240.0
 """Far more than it takes: a machine that trains a model beside the tests has little left for them."""
 
+ENDLESS_TOKENS = 30_000
+"""An answer of the endless checkpoint that is still being written when a fast machine has had minutes for others."""
+
 _WRITE_TINY = """
 import sys
 from pathlib import Path
 from model import checkpoint
 from tests.model.tiny import tiny_llava
-model, tokenizer = tiny_llava()
-ends = tokenizer.convert_tokens_to_ids(["</s>", "#", "##", "<0x23>"])
-model.lm_head.weight.data[ends] = 0  # it never comes to an end by itself: there is always time to stop or to kill it
-checkpoint.save(Path(sys.argv[1]), model, tokenizer)
+for folder, context_tokens in zip(sys.argv[1:], (2048, 32_768)):
+    # Deep, so that each token takes its time on a fast machine too, and it never comes to an end by itself: there is
+    # always time to stop or to kill it.
+    model, tokenizer = tiny_llava(num_layers=12, context_tokens=context_tokens)
+    ends = tokenizer.convert_tokens_to_ids(["</s>", "#", "##", "<0x23>"])
+    model.lm_head.weight.data[ends] = 0
+    checkpoint.save(Path(folder), model, tokenizer)
 """
 
 
-def write_tiny_checkpoint(folder: Path) -> Path:
-    """In a process of its own, so that the tests' process stays without torch."""
-    subprocess.run(
-        [sys.executable, "-c", _WRITE_TINY, str(folder)], cwd=ROOT, env=environment(), check=True, timeout=300
-    )
-    return folder
+def write_checkpoints(tiny: Path, endless: Path) -> None:
+    """Untrained ones, in a process of their own, so that the tests' process stays without torch."""
+    command = [sys.executable, "-c", _WRITE_TINY, str(tiny), str(endless)]
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, timeout=300)
 
 
 def environment() -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.hostile_pictures import animated, png_header
-from tests.browser.running_page import RunningPage
+from tests.browser.running_page import ENDLESS_TOKENS, RunningPage
 from tests.browser.visitor import Visitor
 
 
@@ -144,12 +144,12 @@ def test_a_worker_killed_in_mid_answer_is_told_and_the_next_question_works(
 
 @pytest.mark.timeout(600)
 def test_a_page_that_is_killed_keeps_what_had_come(
-    visit: Callable[..., Visitor], tiny_checkpoint: Path, tmp_path: Path
+    visit: Callable[..., Visitor], endless_checkpoint: Path, tmp_path: Path
 ) -> None:
-    page = RunningPage(tmp_path / "page", ("--model", str(tiny_checkpoint))).start()
+    page = RunningPage(tmp_path / "page", ("--model", str(endless_checkpoint))).start()
     try:
         visitor = visit(page).wait_until_ready()
-        visitor.longest(1700)
+        visitor.longest(ENDLESS_TOKENS)
         visitor.ask("Tell me a very long story.")
         visitor.wait_for_text()
         conversation = visitor.conversation

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.running_page import DEMO, RunningPage
+from tests.browser.running_page import DEMO, ENDLESS_TOKENS, RunningPage
 from tests.browser.visitor import SECONDS, Visitor
 
 pytestmark = pytest.mark.skipif(
@@ -18,10 +18,20 @@ A_LOAD = 120 * SECONDS
 
 
 @pytest.fixture
-def own_page(tmp_path: Path, tiny_checkpoint: Path) -> Iterator[RunningPage]:
-    page = RunningPage(tmp_path / "page", ("--model", str(tiny_checkpoint))).start()
+def own_page(tmp_path: Path, endless_checkpoint: Path) -> Iterator[RunningPage]:
+    page = RunningPage(tmp_path / "page", ("--model", str(endless_checkpoint))).start()
     yield page
     page.stop()
+
+
+@pytest.fixture
+def person(visit: Callable[..., Visitor], own_page: RunningPage) -> Visitor:
+    """At a page whose first model is ready, with the settings open."""
+    person = visit(own_page).wait_until_ready()
+    person.longest(8)
+    person.page.click('.top [data-do="drawer"]')
+    runs(person, "endless-random")
+    return person
 
 
 def runs(person: Visitor, name: str) -> None:
@@ -35,6 +45,16 @@ def runs(person: Visitor, name: str) -> None:
     )
 
 
+def switch(person: Visitor, model: str) -> None:
+    person.page.fill('#switch [name="model"]', model)
+    person.page.click("#switch button")
+
+
+def refusal(person: Visitor) -> str:
+    person.page.wait_for_selector("#picker .refusal:not([hidden])", timeout=A_LOAD)
+    return person.page.locator("#picker .refusal").inner_text()
+
+
 def ask(person: Visitor, own_page: RunningPage) -> list[tuple[str, str]]:
     """One more question; the models and templates of all answers."""
     person.ask("What is it?")
@@ -42,30 +62,23 @@ def ask(person: Visitor, own_page: RunningPage) -> list[tuple[str, str]]:
     return [(each["model"], each["template"]) for each in own_page.answers(person.conversation)]
 
 
-def test_the_model_is_switched_and_back_and_a_broken_one_leaves_the_old(
-    visit: Callable[..., Visitor], own_page: RunningPage, tmp_path: Path
+def test_a_switch_ends_the_running_answer_with_a_reason_and_retry_asks_the_other_model(
+    person: Visitor, own_page: RunningPage
 ) -> None:
-    person = visit(own_page).wait_until_ready()
     page = person.page
-    person.longest(8)
-    page.click('.top [data-do="drawer"]')
-    runs(person, "tiny-random")
     first = ask(person, own_page)
     conversation = person.conversation
-    assert [model for model, _ in first] == ["tiny-random"]
+    assert [model for model, _ in first] == ["endless-random"]
 
     page.click("#picker summary")
-    page.fill('#switch [name="model"]', "no such folder")
-    page.click("#switch button")
-    page.wait_for_selector("#picker .refusal:not([hidden])")
-    assert "no such folder" in page.locator("#picker .refusal").inner_text()
+    switch(person, "no such folder")
+    assert "no such folder" in refusal(person)
     assert ask(person, own_page) == first * 2  # nothing was ended for it
 
-    person.longest(1700)
+    person.longest(ENDLESS_TOKENS)
     person.ask("Tell me all.")
     person.wait_for_text()
-    page.fill('#switch [name="model"]', "model/demo")
-    page.click("#switch button")
+    switch(person, "model/demo")
     page.wait_for_selector("#picker .job:not([hidden])")
     assert person.wait_for_end() == "failed" and "press Retry once it is back" in person.reply.inner_text()
     assert person.raw().strip()  # what had come
@@ -75,25 +88,36 @@ def test_the_model_is_switched_and_back_and_a_broken_one_leaves_the_old(
     runs(person, "model/demo")
     assert person.wait_for_end() in ("stop", "length")
     *_, ended, again = own_page.answers(person.conversation)
-    assert (ended["model"], again["model"], ended["parent_id"]) == ("tiny-random", "demo", again["parent_id"])
+    models = (ended["model"], again["model"])
+    assert models == ("endless-random", "demo") and ended["parent_id"] == again["parent_id"]
     *_, (model, template) = ask(person, own_page)
     assert model == "demo" and template and person.conversation == conversation
+    assert page.locator("#thread .question").count() == 4
+    assert not person.faults and not person.external
 
-    page.click('.top [data-do="drawer"]')
-    page.click("#picker .recent button")
-    runs(person, "tiny-random")
-    assert [name for name, _ in ask(person, own_page)][-1] == "tiny-random"
+
+@pytest.mark.nightly
+def test_a_recent_model_comes_back_and_a_broken_one_leaves_the_old(
+    person: Visitor, own_page: RunningPage, tmp_path: Path
+) -> None:
+    """Nightly, since it loads a model four times; the worker's side of it is in tests/app/test_model_picker.py."""
+    ask(person, own_page)
+    conversation = person.conversation
+    person.page.click("#picker summary")
+    switch(person, "model/demo")
+    runs(person, "model/demo")
+    ask(person, own_page)
+    person.page.click("#picker .recent button")
+    runs(person, "endless-random")
+    ask(person, own_page)
 
     broken = tmp_path / "broken"
     broken.mkdir()
-    page.fill('#switch [name="model"]', str(broken))
-    page.click("#switch button")
-    page.wait_for_selector("#picker .refusal:not([hidden])", timeout=A_LOAD)
-    words = page.locator("#picker .refusal").inner_text()
-    assert words.startswith(f"{broken} could not be loaded: ") and words.endswith("tiny-random is kept.")
-    runs(person, "tiny-random")
+    switch(person, str(broken))
+    words = refusal(person)
+    assert words.startswith(f"{broken} could not be loaded: ") and words.endswith("endless-random is kept.")
+    runs(person, "endless-random")
     models = [name for name, _ in ask(person, own_page)]
-    assert models == ["tiny-random"] * 3 + ["demo"] * 2 + ["tiny-random"] * 2
+    assert models == ["endless-random", "demo", "endless-random", "endless-random"]
     assert person.conversation == conversation
-    assert page.locator("#thread .question").count() == 6
     assert not person.faults and not person.external

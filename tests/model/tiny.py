@@ -55,9 +55,10 @@ def tiny_llava(
     template: str = "llava_v0",
     tied: bool = False,
     context_tokens: int = 2048,
+    num_layers: int = 2,
     seed: int = 0,
 ) -> tuple[Llava, PreTrainedTokenizerFast]:
-    """Llama 32 wide, 2 layers; CLIP 32 wide, 3 layers, 32 x 32 pixels patch 8: 16 tokens a picture."""
+    """Llama 32 wide, `num_layers` deep; CLIP 32 wide, 3 layers, 32 x 32 pixels patch 8: 16 tokens a picture."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
     vision = CLIPVisionModel(
@@ -75,7 +76,7 @@ def tiny_llava(
             vocab_size=len(tokenizer),
             hidden_size=32,
             intermediate_size=64,
-            num_hidden_layers=2,
+            num_hidden_layers=num_layers,
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=context_tokens,
