@@ -13,8 +13,8 @@ from conversations.errors import InvalidImport
 
 PIECE = 1 << 20
 LONGEST_NAME = 250
-_PACKED = {".jpg", ".jpeg", ".png", ".parquet"}
-"""Compressed already: packing them again takes time and saves nothing."""
+_PACKED = {".jpg", ".jpeg", ".png", ".parquet", ".safetensors"}
+"""Compressed already, or numbers: packing them takes time and saves next to nothing."""
 
 
 class _Outlet(io.RawIOBase):
@@ -37,14 +37,15 @@ class _Outlet(io.RawIOBase):
         return piece
 
 
-def zip_pieces(folder: Path) -> Iterator[bytes]:
-    """The zip of everything below `folder`, under the folder's own name. Links are left out."""
+def zip_pieces(folder: Path, name: str = "") -> Iterator[bytes]:
+    """The zip of everything below `folder`, under `name` or the folder's own. Links are left out."""
     outlet = _Outlet()
     with zipfile.ZipFile(outlet, "w", allowZip64=True) as packed:  # type: ignore[arg-type]
         for path in sorted(folder.rglob("*")):
             if path.is_symlink() or not path.is_file():
                 continue
-            about = zipfile.ZipInfo.from_file(path, (Path(folder.name) / path.relative_to(folder)).as_posix())
+            inside = Path(name or folder.name) / path.relative_to(folder)
+            about = zipfile.ZipInfo.from_file(path, inside.as_posix())
             about.compress_type = zipfile.ZIP_STORED if path.suffix in _PACKED else zipfile.ZIP_DEFLATED
             with path.open("rb") as file, packed.open(about, "w", force_zip64=True) as place:
                 while piece := file.read(PIECE):

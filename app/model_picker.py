@@ -47,7 +47,7 @@ class ModelPicker:
         """What the picker shows: the wanted model, how far it is, why the last change failed, the recent ones."""
         wanted, state = self._worker.options, self._worker.state
         running = key_of(wanted)
-        busy = state.phase in ("starting", "loading", "restarting")
+        busy = state.phase in ("starting", "loading", "restarting", "paused")
         return {
             "running": {"name": name_of(wanted), "facts": facts_of(wanted)},
             "busy": busy,
@@ -81,9 +81,8 @@ class ModelPicker:
 
 
 def name_of(options: WorkerOptions) -> str:
-    """A name on the Hub, or a folder as it is seen from the program's own."""
-    model = Path(of_a_model(options)["model"])
-    return _readable(str(model.relative_to(ROOT) if model.is_relative_to(ROOT) else model))
+    """The name that it was given, a name on the Hub, or a folder as it is seen from the program's own."""
+    return _readable(options.served_name or _place_of(options))
 
 
 def facts_of(options: WorkerOptions) -> str:
@@ -97,7 +96,13 @@ def facts_of(options: WorkerOptions) -> str:
         "adapter": "with {}",
     }
     said |= {"vision_tower": "sees with {}"}
-    return _readable(", ".join(words.format(chosen[name]) for name, words in said.items() if name in chosen))
+    facts = [words.format(chosen[name]) for name, words in said.items() if name in chosen]
+    return _readable(", ".join([*([_place_of(options)] if options.served_name else []), *facts]))
+
+
+def _place_of(options: WorkerOptions) -> str:
+    model = Path(of_a_model(options)["model"])
+    return str(model.relative_to(ROOT) if model.is_relative_to(ROOT) else model)
 
 
 def failure(switch: ModelSwitch) -> str:
@@ -124,14 +129,14 @@ def _typed(event: BrowserEvent) -> WorkerOptions:
         raise InvalidText(wording.FORGED)
     base = event.text("model_base", LONGEST_NAME).strip()
     return WorkerOptions(
-        model=_source(event.text("model", LONGEST_NAME).strip()),
-        model_base=_source(base) if base else None,
+        model=source_of(event.text("model", LONGEST_NAME).strip()),
+        model_base=source_of(base) if base else None,
         dtype=dtype,
         quantize=quantize,
     )
 
 
-def _source(typed: str) -> str:
+def source_of(typed: str) -> str:
     """A folder's whole path, or a name on the Hub as it is. Raises InvalidText: the model that runs is not ended for
     what can be no model."""
     if not typed:

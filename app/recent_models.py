@@ -17,7 +17,9 @@ from app.worker_child import WorkerOptions
 
 _log = logging.getLogger(__name__)
 MOST = 8
-OF_A_MODEL = ("model", "template", "dtype", "model_base", "adapter", "vision_tower", "quantize")
+OF_A_MODEL = (
+    "model", "template", "dtype", "model_base", "adapter", "vision_tower", "quantize", "served_name",
+)  # fmt: skip
 """What belongs to a model; the rest of WorkerOptions belongs to the machine."""
 FOLDERS = ("model", "model_base", "adapter", "vision_tower")
 
@@ -85,6 +87,7 @@ def _options(choice: dict[str, str]) -> WorkerOptions:
         adapter=choice.get("adapter"),
         vision_tower=choice.get("vision_tower"),
         quantize=choice.get("quantize"),
+        served_name=choice.get("served_name"),
     )
 
 

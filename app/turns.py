@@ -103,7 +103,9 @@ class Turns:
         self._pause = seconds_between_updates
         self._patience = seconds_to_wait
         self._lock = threading.Lock()
-        self._stops: dict[str, threading.Event] = {}  # by conversation: one has at most one answer in the making
+        self._stops: dict[
+            str, threading.Event
+        ] = {}  # by conversation: one has at most one answer in the making
         self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def run(self, owner: str, order: Order, choices: Choices) -> Generator[Update, None, None]:
@@ -251,9 +253,14 @@ class Turns:
                 answering.num_left_out += 2
 
     def _wait_for_worker(self, answering: Answering) -> Iterator[Update]:
-        """While the worker starts, say so; if it does not come, asking will tell why."""
+        """While the worker starts, say so; if it does not come, asking will tell why. While it is paused for a run, the
+        question waits as long as that takes, or until it is stopped."""
         until = time.monotonic() + self._patience
-        while (status := self._status()).waits and not status.ready and time.monotonic() < until:
+        while (status := self._status()).waits and not status.ready:
+            if status.paused:
+                until = time.monotonic() + self._patience
+            elif time.monotonic() > until:
+                return
             yield answering.update(status.words)
             if answering.stop.wait(0.25):
                 return
@@ -286,5 +293,7 @@ def _checked(choices: Choices) -> Choices:
     if not 1 <= choices.max_new_tokens <= 32_768:
         raise InvalidText("The answer's length is 1 to 32,768 tokens; set it again in the settings.")
     if choices.seed is not None and not 0 <= choices.seed < 2**63:
-        raise InvalidText("The seed is a whole number from 0; set it again in the settings, or leave it empty.")
+        raise InvalidText(
+            "The seed is a whole number from 0; set it again in the settings, or leave it empty."
+        )
     return choices

@@ -148,6 +148,8 @@ def worker_state(state: WorkerState) -> str:
     if state.phase == "restarting":
         after = f" in {max(1, round(state.restart_in_seconds))} s" if state.restart_in_seconds > 0 else ""
         return f"The model is restarting{after}" + (f": {state.reason}" if state.reason else "")
+    if state.phase == "paused":
+        return state.reason or "The model is paused"
     if state.phase == "stopped":
         return "The model is stopped"
     return f"The model failed: {state.reason or 'no reason was given'}"

@@ -34,6 +34,7 @@ class WorkerOptions:
     device_map: str | None = None
     cache_gb: float | None = None
     adapter_root: str | None = None
+    served_name: str | None = None
 
 
 def worker_command(options: WorkerOptions, port: int) -> list[str]:
@@ -64,6 +65,7 @@ def worker_command(options: WorkerOptions, port: int) -> list[str]:
         "--device-map": options.device_map,
         "--cache-gb": options.cache_gb,
         "--adapter-root": options.adapter_root,
+        "--served-model-name": options.served_name,
     }
     for flag, value in chosen.items():
         if value is not None:

@@ -42,11 +42,11 @@ END_SECONDS = 12.0
 class WorkerState:
     """What the page shows about the local worker.
 
-    `fraction` of the loading, 0 to 1; `reason` in words: why it failed, or how the last one died;
+    `fraction` of the loading, 0 to 1; `reason` in words: why it failed or is paused, or how the last one died;
     `restart_in_seconds` while "restarting"; `num_restarts` since the page started.
     """
 
-    phase: Literal["starting", "loading", "ready", "failed", "restarting", "stopped"]
+    phase: Literal["starting", "loading", "ready", "failed", "restarting", "paused", "stopped"]
     fraction: float = 0.0
     reason: str | None = None
     restart_in_seconds: float = 0.0
@@ -95,6 +95,7 @@ class WorkerProcess:
         self._changed = threading.Condition()
         self._state = WorkerState("starting")
         self._restart_at = 0.0
+        self._paused: dict[str, Callable[[], str]] = {}  # by who wants it away; what that is told with
         self._ending = threading.Event()
         self._woken = threading.Event()  # by stop or restart; set after `_ending`, looked at before it
         self._killed_because: str | None = None
@@ -121,6 +122,8 @@ class WorkerProcess:
     def state(self) -> WorkerState:
         """A snapshot; cheap, never blocks."""
         state = self._state
+        if state.phase == "paused":
+            return replace(state, reason=next((words() for words in tuple(self._paused.values())), None))
         if state.phase != "restarting":
             return state
         return replace(state, restart_in_seconds=max(0.0, self._restart_at - time.monotonic()))
@@ -136,8 +139,20 @@ class WorkerProcess:
         The way back from "failed", where the worker stays up to tell the reason, and out of a long pause.
         """
         if not self._ending.is_set():
-            self._tell(WorkerState("starting", num_restarts=self._state.num_restarts))
+            phase: Literal["paused", "starting"] = "paused" if self._paused else "starting"
+            self._tell(WorkerState(phase, num_restarts=self._state.num_restarts))
             self._woken.set()
+
+    def pause(self, who: str, words: Callable[[], str]) -> None:
+        """Ends the child and starts none until `go_on(who)`, so that its memory is free; returns at once, from any
+        thread. `words` tell why, afresh each time that somebody looks. What is switched to meanwhile comes after."""
+        self._paused[who] = words
+        self.restart()
+
+    def go_on(self, who: str) -> None:
+        """The end of a pause; the child is started when nobody wants it away any more. Safe to call twice."""
+        if self._paused.pop(who, None) is not None and not self._paused:
+            self.restart()
 
     @property
     def options(self) -> WorkerOptions:
@@ -182,6 +197,11 @@ class WorkerProcess:
     def _watch(self) -> None:
         pause, num_restarts, reason = self._pace.first_seconds, 0, None
         while not self._ending.is_set():
+            if self._paused:
+                self._tell(WorkerState("paused", num_restarts=num_restarts))
+                self._woken.wait()
+                self._woken.clear()
+                continue
             self._tell(WorkerState("starting", reason=reason, num_restarts=num_restarts))
             options = self._trial.wanted
             ready_seconds = self._run_once(options, num_restarts)

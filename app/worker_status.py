@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """`words` say the state to a person; `waits` means that it may become ready by itself."""
+    """`words` say the state to a person; `waits` means that it may become ready by itself, `paused` that this may take
+    long, since a run has its place."""
 
     words: str
     ready: bool = False
@@ -29,6 +30,7 @@ class WorkerStatus:
     fraction: float = 0.0
     health: WorkerHealth | None = None
     models: tuple[str, ...] = ()
+    paused: bool = False
 
     @property
     def lacks(self) -> tuple[str, ...]:
@@ -84,9 +86,11 @@ class StatusWatch:
         is_of_this_life = life == state.num_restarts
         if state.phase == "ready" and is_of_this_life and status.health and status.health.state == "ready":
             return status
-        waits = state.phase in ("starting", "loading", "restarting", "ready")
+        waits = state.phase in ("starting", "loading", "restarting", "ready", "paused")
         words = "The model is loading, 99%" if state.phase == "ready" else wording.worker_state(state)
-        return WorkerStatus(words, False, waits, state.fraction, status.health, status.models)
+        return WorkerStatus(
+            words, False, waits, state.fraction, status.health, status.models, state.phase == "paused"
+        )
 
     def _watch(self) -> None:
         while not self._ended.is_set():

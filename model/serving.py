@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,8 @@ class ModelChoice:
     `model_base`, `adapter` and `vision_tower` complete it; all of these may be folders or names on the Hub. `quantize`
     is none, 8bit or 4bit; `device_map` auto shares it out over several GPUs. `cache_gb` is what the keys and values may
     take together, in 10^9 bytes (None: chosen from the memory there is).
-    `adapters` are names and folders of adapters that are served from the start.
+    `adapters` are names and folders of adapters that are served from the start; `name` is what the model is called, ""
+    for the folder's.
     """
 
     model: str
@@ -48,6 +49,7 @@ class ModelChoice:
     vision_tower: str | None = None
     quantize: str = "none"
     device_map: str = "none"
+    name: str = ""
 
 
 def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.Thread:
@@ -87,7 +89,7 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
             ),
             hub=checkpoint.Hub(on_download=lambda told: readiness.progress(IMPORT_SHARE, told.words)),
         )
-        readiness.ready(_warm(loaded, choice, readiness))
+        readiness.ready(_warm(replace(loaded, name=choice.name or loaded.name), choice, readiness))
     except MemoryError:
         readiness.failed(
             "Memory ran out while the weights were read; choose a smaller model or a smaller --dtype."

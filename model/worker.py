@@ -91,6 +91,7 @@ def read_settings(
         str,
         "folder below which adapters may be loaded by a caller with the token; none: no adapters",
     )
+    add("--served-model-name", "LLAVA_LOOP_SERVED_MODEL_NAME", "", str, "its name, instead of the folder's")
     add("--host", "LLAVA_LOOP_WORKER_HOST", "127.0.0.1", str, "address to listen at")
     add("--port", "LLAVA_LOOP_WORKER_PORT", "8001", int, "port to listen at; 0 takes a free one")
     add(
@@ -124,6 +125,7 @@ def read_settings(
         vision_tower=flags.vision_tower or None,
         quantize=flags.quantize,
         device_map=flags.device_map,
+        name=flags.served_model_name,
     )
     root = None if flags.adapter_root == "none" else Path(flags.adapter_root)
     return WorkerSettings(
@@ -226,7 +228,7 @@ def run(settings: WorkerSettings) -> int:
         _log.error("%s", error)
         return 2
     model = Path(settings.choice.model)
-    name = model.resolve().name if model.is_dir() else settings.choice.model
+    name = settings.choice.name or (model.resolve().name if model.is_dir() else settings.choice.model)
     readiness = Readiness(name)
     shelf = None if settings.adapter_root is None else AdapterShelf(settings.adapter_root, name)
     choice = settings.choice if shelf is None else replace(settings.choice, adapters=shelf.remembered())

@@ -1,4 +1,5 @@
-// The running model at the top of the settings, and for admins another one: recent ones, or a folder or Hub name.
+// The running model at the top of the settings, and for admins another one: recent ones, or a folder or Hub name. And for
+// everybody, where there are adapters, which of the models answers: in the composer, since it belongs to each question.
 "use strict";
 (() => {
   const { $ } = loop;
@@ -8,6 +9,47 @@
   let number = 0; // of the newest switch
   let told = ""; // the newest reason that was told, so that it is told once
   let listed = "";
+  let wanted = null; // the adapter that was chosen; "" for the base, null until the page knows
+  let base = ""; // what answers where nothing is chosen
+  let missed = ""; // the one that is gone, so that it is told once
+  const choice = () => $('#choices [name="model"]');
+  const shortcut = () => $("#which-model");
+
+  // An adapter that was just loaded is told by the next status only; until then it is wanted.
+  function choose(name) {
+    wanted = name;
+    missed = "";
+    const select = choice();
+    if (![...select.options].some((each) => each.value === name)) return;
+    select.value = name;
+    select.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  loop.chatWith = (name) => {
+    choose(name);
+    loop.act("new");
+  };
+  function offer(models, ready) {
+    const select = choice();
+    base = models[0] || "";
+    if (wanted === null && models.length) wanted = select.value;
+    if (wanted && models.includes(wanted)) {
+      missed = "";
+      if (select.value !== wanted) choose(wanted);
+    } else if (wanted && ready && missed !== wanted) {
+      missed = wanted;
+      loop.notice(`${wanted} is not loaded any more; ${base || "the base model"} answers instead.`);
+    }
+    const short = shortcut();
+    short.hidden = models.length < 2;
+    const options = models.map((name, place) => [name, place ? name : ""]);
+    const now = JSON.stringify(options);
+    if (short.dataset.of !== now) {
+      short.dataset.of = now;
+      short.replaceChildren(...options.map(([name, value]) => new Option(name, value)));
+    }
+    if (document.activeElement !== short) short.value = select.value === base ? "" : select.value;
+    short.classList.toggle("tuned", Boolean(short.value));
+  }
 
   function refuse(words) {
     const place = $(".refusal", picker());
@@ -51,6 +93,7 @@
     $(".name", picker()).textContent = now ? now.running.name : feed.model || "The model";
     $(".facts", picker()).textContent = now ? now.running.facts : "";
     $("details", picker()).hidden = !now;
+    offer(feed.models, feed.tone === "ready");
     if (!now) return;
     progress(now);
     list(now.recent, feed.models.slice(1));
@@ -77,12 +120,19 @@
   }
   loop.does("recent-model", (element) => change({ recent: element.dataset.key }));
   loop.does("use-adapter", (element) => {
-    const select = $('#choices [name="model"]');
-    select.value = element.textContent;
-    select.dispatchEvent(new Event("input", { bubbles: true }));
-    select.focus();
+    choose(element.textContent);
+    choice().focus();
   });
   loop.start(() => {
+    const short = Object.assign(document.createElement("select"), { id: "which-model", hidden: true, title: "Which model answers" });
+    short.setAttribute("aria-label", "Which model answers");
+    $("#composer .row .gap").before(short);
+    short.addEventListener("change", () => choose(short.value));
+    choice().addEventListener("input", () => {
+      wanted = choice().value === base ? "" : choice().value;
+      short.value = wanted;
+      short.classList.toggle("tuned", Boolean(wanted));
+    });
     $("#switch").addEventListener("submit", (event) => {
       event.preventDefault();
       change(Object.fromEntries(new FormData($("#switch"))));

@@ -382,3 +382,26 @@ def test_an_answer_asked_before_the_worker_was_there_is_logged_with_its_model(st
     details = store.turn(ANN, last.answer_id).answer
     assert (details.model, details.template) == ("scripted", "llava_v0")
     assert worker.asked[0].model == "scripted"
+
+
+def test_a_question_waits_as_long_as_the_worker_is_paused_and_is_told_so(
+    store: ConversationStore, worker: ScriptedWorker
+) -> None:
+    """Far beyond the patience that a worker gets which is only loading."""
+    paused = WorkerStatus("The model rests while “Colours” is trained", waits=True, paused=True)
+    until = time.monotonic() + 1.0
+    turns = Turns(store, worker, lambda: paused if time.monotonic() < until else READY, seconds_to_wait=0.05)
+    updates = run(turns, ask())
+    assert time.monotonic() >= until and len(worker.asked) == 1
+    assert paused.words in [each.phase for each in updates] and updates[-1].ended == "stop"
+
+
+def test_an_adapter_that_was_chosen_is_asked_for_and_logged_by_its_name(
+    turns: Turns, store: ConversationStore, worker: ScriptedWorker
+) -> None:
+    last = run(turns, ask(), Choices(model="Corrected-colours"))[-1]
+    assert worker.asked[-1].model == "Corrected-colours"
+    answer = store.turn(ANN, last.answer_id).answer
+    assert answer is not None and answer.model == "Corrected-colours"
+    run(turns, ask("And now?", last.conversation_id, "k2"), Choices())
+    assert worker.asked[-1].model == "scripted", "the next one may be the base's again"

@@ -252,3 +252,44 @@ def test_the_page_s_secrets_stay_with_the_page() -> None:
 )
 def test_a_death_is_told_in_words(status: int, words: str) -> None:
     assert words in death_in_words(status, "boom")
+
+
+def test_a_paused_worker_is_away_says_why_and_comes_back_when_nobody_wants_its_place(tmp_path: Path) -> None:
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=healthy(tmp_path / "fault"))
+    worker.start()
+    try:
+        assert worker.wait_until_ready(30).phase == "ready"
+        first, step = worker.process_id, 3
+        worker.pause("run", lambda: f"Training, step {step}")
+        assert phase_of(worker) == "paused"
+        worker.pause("other", lambda: "Another one")
+        wait_for(lambda: worker.process_id is None)
+        step = 4
+        assert worker.state.reason == "Training, step 4", "told afresh"
+        worker.restart()
+        worker.go_on("run")
+        time.sleep(0.3)
+        assert (
+            phase_of(worker) == "paused"
+            and worker.process_id is None
+            and worker.state.reason == "Another one"
+        )
+        worker.go_on("other")
+        worker.go_on("other")
+        assert worker.wait_until_ready(30).phase == "ready"
+        assert worker.process_id not in (None, first)
+    finally:
+        worker.stop()
+
+
+def test_a_worker_may_be_paused_before_it_is_started_and_be_stopped_while_it_is_paused(
+    tmp_path: Path,
+) -> None:
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=healthy(tmp_path / "fault"))
+    worker.pause("run", lambda: "Training")
+    worker.start()
+    time.sleep(0.2)
+    assert phase_of(worker) == "paused" and worker.process_id is None
+    started = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - started < 5 and phase_of(worker) == "stopped" and worker.process_id is None

@@ -97,6 +97,15 @@ def test_a_near_worker_is_told_by_its_process_at_once() -> None:
     watch.stop()
 
 
+def test_a_paused_worker_waits_and_its_words_are_shown() -> None:
+    watch = StatusWatch(
+        Worker(), Process(WorkerState("paused", reason="The model rests while “x” is trained"))
+    )
+    assert (watch.now.words, watch.now.waits, watch.now.paused, watch.now.ready) == (
+        "The model rests while “x” is trained", True, True, False,
+    )  # fmt: skip
+
+
 def test_the_watch_outlives_what_nobody_foresaw(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(Worker):
         times_asked: int = 0

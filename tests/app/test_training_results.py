@@ -1,0 +1,212 @@
+"""What a run brought out, in the real worker: loaded beside its base, compared, taken away, merged and switched to."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from app.both_answers import Asking, BothAnswers
+from app.held_out import find, picture_file
+from app.library_zip import zip_pieces
+from app.result_copies import ResultCopies
+from app.training_results import ResultRefused, TrainingResults
+from app.worker_client import ChatRequest, Piece, WorkerClient
+from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
+from app.worker_status import StatusWatch
+from conversations.errors import NotFound
+from conversations.messages import Message
+from tests.app.finished_run import (
+    JOB,
+    OTHER,
+    WHOLE,
+    FinishedJob,
+    FinishedJobs,
+    finish,
+    write_base_and_adapters,
+)
+from tests.app.test_worker_process import wait_for
+from tests.browser.running_page import environment
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass
+class House:
+    """A worker on the tiny base with finished runs: two adapters of it, and one of another base."""
+
+    runs: Path
+    base: Path
+    jobs: FinishedJobs
+    worker: WorkerProcess
+    client: WorkerClient
+    watch: StatusWatch
+    results: TrainingResults
+    copies: ResultCopies
+
+    def is_running(self, name: str) -> bool:
+        health = self.watch.now.health
+        return self.watch.now.ready and health is not None and health.model == name
+
+    def answer(self, model: str) -> str:
+        request = ChatRequest(
+            (Message("user", ("What is it?",)),), model=model, temperature=0.0, max_new_tokens=12
+        )
+        return "".join(each.text for each in self.client.stream(request) if isinstance(each, Piece))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    root = tmp_path_factory.mktemp("house")
+    runs, base = root / "runs", root / "tiny"
+    write_base_and_adapters(base, runs / JOB / "result", runs / OTHER / "result")
+    jobs = FinishedJobs(
+        finish(runs, JOB, "Corrected colours", base),
+        finish(runs, OTHER, "Corrected colours", base),
+        finish(runs, WHOLE, "All anew", base, "finetune"),
+    )
+    options = WorkerOptions(str(base), device="cpu", adapter_root=str(runs))
+    worker = WorkerProcess(
+        options, root / "worker.log", pace=RestartPace(first_seconds=0.1), environment=environment()
+    )
+    worker.start()
+    assert worker.wait_until_ready(200).phase == "ready", (root / "worker.log").read_text()
+    client = WorkerClient(worker.base_url, worker.token)
+    watch = StatusWatch(client, worker)
+    watch.start()
+    wait_for(lambda: watch.now.ready)
+    results = TrainingResults(jobs, runs, client, lambda: watch.now, worker)
+    copies = ResultCopies(results, environment())
+    yield House(runs, base, jobs, worker, client, watch, results, copies)
+    copies.work.stop(20)
+    watch.stop()
+    worker.stop()
+
+
+def asked(both: BothAnswers, job_id: str) -> Asking:
+    deadline = time.monotonic() + 60
+    while (asking := both.asked(job_id)) is None or not asking.ended:
+        assert time.monotonic() < deadline, asking
+        time.sleep(0.05)
+    return asking
+
+
+def test_an_adapter_is_loaded_without_a_restart_by_a_name_of_its_own_and_taken_away(house: House) -> None:
+    process = house.worker.process_id
+    before = house.answer("tiny")
+    first, second = house.results.load(JOB), house.results.load(OTHER)
+    assert (first, second) == ("Corrected-colours", "Corrected-colours-bbbbbb")
+    assert house.client.models() == ("tiny", first, second) and house.worker.process_id == process
+    assert house.results.load(JOB) == first, "it is loaded already"
+    answers = {house.answer(model) for model in ("tiny", first, second)}
+    assert len(answers) == 3 and before in answers
+    wait_for(lambda: first in house.watch.now.models)
+    assert house.results.standing(house.jobs.get(JOB)).loaded == first
+    assert house.results.unload(OTHER) == second and house.client.models() == ("tiny", first)
+    with pytest.raises(ResultRefused, match="not loaded"):
+        house.results.unload(OTHER)
+    assert house.results.unload(JOB) == first
+
+
+def test_both_are_asked_the_same_held_out_question_with_its_picture(house: House) -> None:
+    both = BothAnswers(lambda urls: WorkerClient(house.worker.base_url, house.worker.token, data_url=urls))
+    job = house.jobs.get(JOB)
+    row = find(job.folder, 2)
+    picture = picture_file(row, 0, job.config, job.folder.path)  # type: ignore[arg-type]
+    models = house.results.to_compare(JOB)
+    assert models == ("tiny", "Corrected-colours")
+    both.ask(JOB, row, [picture], models)
+    said = asked(both, JOB).said
+    assert [each.failed for each in said.values()] == [False, False], said
+    assert said["tiny"].text != said["Corrected-colours"].text and said["tiny"].text
+    house.results.unload(JOB)
+
+
+def test_an_adapter_of_another_base_is_not_loaded_and_its_base_is_offered(house: House) -> None:
+    job = house.jobs.get(JOB)
+    other = replace(job, id="d" * 32, config=replace(job.config, model="model/demo"))  # type: ignore[type-var]
+    results = TrainingResults(
+        FinishedJobs(other), house.runs, house.client, lambda: house.watch.now, house.worker
+    )
+    assert results.standing(other).runs_base is False
+    with pytest.raises(ResultRefused, match="trained on model/demo, but tiny is running; switch to its base"):
+        results.load(other.id)
+    gone = replace(other, config=replace(job.config, model="/no/such/base"))  # type: ignore[type-var]
+    results = TrainingResults(
+        FinishedJobs(gone), house.runs, house.client, lambda: house.watch.now, house.worker
+    )
+    with pytest.raises(ResultRefused, match="/no/such/base is no longer there"):
+        results.switch(gone.id, "base")
+
+
+def test_a_run_without_a_result_and_one_that_is_not_there_are_refused_in_words(house: House) -> None:
+    for what in (house.results.load, house.copies.merge):
+        with pytest.raises(ResultRefused):
+            what(WHOLE)
+    with pytest.raises(ResultRefused, match="no whole model"):
+        house.results.switch(JOB, "merged")
+    for what in (house.results.load, house.results.unload, house.copies.merge):
+        with pytest.raises(NotFound):
+            what("../../etc")
+    with pytest.raises(NotFound):
+        house.copies.folder(JOB, "..")
+
+
+def merged(house: House, job: FinishedJob) -> Path:
+    folder = job.folder.path / "merged"
+    if not folder.exists():
+        house.copies.merge(job.id)
+        wait_for(lambda: house.copies.work.state.phase != "running", 120)
+        assert house.copies.work.state.phase == "done", house.copies.work.state
+    return folder
+
+
+def test_what_was_merged_becomes_the_model_and_answers_as_the_adapter_did(house: House) -> None:
+    name = house.results.load(JOB)
+    as_adapter = house.answer(name)
+    house.results.unload(JOB)
+    folder = merged(house, house.jobs.get(JOB))
+    assert (folder / "model.safetensors").is_file() and not list(folder.parent.glob(".merged-*"))
+    with pytest.raises(ResultRefused, match="merged already"):
+        house.copies.merge(JOB)
+    house.results.switch(JOB, "merged")
+    wait_for(lambda: house.is_running("Corrected-colours"), 120)
+    assert house.results.standing(house.jobs.get(JOB)).runs == "merged"
+    assert house.answer("") == as_adapter
+    house.results.switch(JOB, "base")
+    wait_for(lambda: house.is_running("tiny"), 120)
+    assert house.results.standing(house.jobs.get(JOB)).runs_base is True
+
+
+def test_a_merge_that_is_stopped_leaves_nothing(house: House) -> None:
+    house.copies.merge(OTHER)
+    house.copies.work.stop(30)
+    assert house.copies.work.state.phase == "stopped"
+    assert not (house.runs / OTHER / "merged").exists() and not list((house.runs / OTHER).glob(".merged-*"))
+
+
+def test_a_result_is_fetched_as_a_zip_under_its_own_name(house: House) -> None:
+    data = b"".join(zip_pieces(house.copies.folder(JOB, "result"), "Corrected-colours"))
+    names = set(zipfile.ZipFile(io.BytesIO(data)).namelist())
+    assert {
+        f"Corrected-colours/{each}"
+        for each in ("adapter_config.json", "adapter_model.safetensors", "projector.safetensors")
+    } <= names
+
+
+def test_while_a_run_has_the_place_of_the_worker_nothing_is_loaded_and_that_is_said(house: House) -> None:
+    house.worker.pause("run", lambda: "The model rests")
+    try:
+        wait_for(lambda: house.watch.now.paused)
+        started = time.monotonic()
+        with pytest.raises(ResultRefused, match=r"not ready \(The model rests\)"):
+            house.results.load(JOB)
+        assert time.monotonic() - started < 5
+    finally:
+        house.worker.go_on("run")
+    wait_for(lambda: not house.watch.now.paused and house.watch.now.waits)
