@@ -2,13 +2,13 @@
 
 Fills a new database with made-up conversations (five turns each: 200,000 are a million messages) through the same
 door as an import, then measures what a person waits for: a page of the sidebar, a search, a page of the library, the
-parts of a turn. The export runs in a process of its own, so that its memory is its own. Prints Markdown.
+parts of a turn; and bulk actions and near-duplicates, which have no target. The export runs in a process of its own,
+so that its memory is its own. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 import json
 import os
@@ -21,29 +21,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-
-from PIL import Image
 
 from conversations.export import export
 from conversations.filters import Filters
 from conversations.formats import DEFAULT_FORMAT, FORMATS
-from conversations.messages import ImageRef
 from conversations.review import Item
 from conversations.selection import Selection
 from conversations.store import ConversationStore
-from conversations.turns import AnswerOutcome, AnswerSettings, FinishReason, Rating
-from conversations.whole import UNKNOWN_ANSWER, WholeConversation, WholeTurn
+from conversations.turns import AnswerOutcome, AnswerSettings
+from scripts.store_bench.curation import print_curation
+from scripts.store_bench.made_up_log import FAVOURITE, NUM_PEOPLE, fill
 
-BATCH = 1000
-NUM_WORDS = 20_000
-FAVOURITE = "user:busy"
-"""Half of all conversations are this person's, so that their sidebar is the worst case."""
-
-NUM_PEOPLE = 500
 SETTINGS = AnswerSettings("model-0", "vicuna_v1", "Be brief.", 0.2, 0.7, 512)
 TARGETS_MS = {"sidebar": 50.0, "search": 200.0, "library": 50.0, "append": 50.0}
 MIN_EXPORT_RATE = 5000.0
@@ -52,8 +43,6 @@ MAX_EXPORT_MEMORY_MB = 400.0
 Calls = Iterator[Callable[[], object]]
 Taken = tuple[float, float]
 """Milliseconds that a person waited, and that the processor worked: the same on a machine with nothing else to do."""
-
-_ENDS: tuple[FinishReason, ...] = ("stop", "length", "stopped", "failed")
 
 LIBRARY = {
     "everything": Filters(),
@@ -106,81 +95,11 @@ def _measure(url: str, folder: Path, num_conversations: int, rounds: int) -> int
             for name, calls, target in _questions(store)
         ]
         good += _appends(store, rounds)
+        print_curation(store)
+        print(f"\n{_sizes(store, url, folder)}\n")
     finally:
         store.close()
-    print(f"\n{_sizes(url, folder)}\n")
     return 0 if all([*good, _export_apart(url, folder)]) else 1
-
-
-def fill(store: ConversationStore, num_conversations: int) -> float:
-    """Seconds it took; 0 where the database was filled before."""
-    if store.curation.count(Filters(), cap=1).number:
-        return 0.0
-    began = time.perf_counter()
-    chance = random.Random(0)
-    pictures = [store.images.add(_picture(chance)) for _ in range(max(1, num_conversations // 10))]
-    words = [f"w{number}" for number in range(NUM_WORDS)]
-    weights = list(itertools.accumulate(1 / (rank + 5) for rank in range(NUM_WORDS)))
-    newest = datetime.now(UTC) - timedelta(days=1)
-    first = datetime(2025, 1, 1, tzinfo=UTC)
-    made = 0
-    while made < num_conversations:
-        number = min(BATCH // 2, num_conversations - made)
-        owner = FAVOURITE if (made // number) % 2 == 0 else f"user:{chance.randrange(NUM_PEOPLE)}"
-        batch = []
-        for place in range(number):
-            begun = first + (newest - first) * ((made + place) / num_conversations)
-            batch.append(_conversation(chance, words, weights, pictures, begun))
-        store.exchange.add(owner, batch)
-        made += number
-    return time.perf_counter() - began
-
-
-def _picture(chance: random.Random) -> bytes:
-    """96 x 96, of a few large cells: as different from each other as photos are."""
-    image = Image.frombytes("RGB", (6, 6), chance.randbytes(108)).resize((96, 96))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-def _conversation(
-    chance: random.Random, words: list[str], weights: list[float], pictures: list[ImageRef], begun: datetime
-) -> WholeConversation:
-    """A question with a picture, its answer, a follow-up with its answer, and a retried answer: five turns."""
-
-    def text(length: int) -> str:
-        said = " ".join(chance.choices(words, cum_weights=weights, k=length))
-        return f"{said} ann{chance.randrange(99)}@example.org" if chance.random() < 0.01 else said
-
-    def answer(parent: int, after_seconds: int, *, shown: bool = True) -> WholeTurn:
-        rating: Rating | None = chance.choices((None, "up", "down"), (90, 6, 4))[0]
-        end: FinishReason = chance.choices(_ENDS, (94, 2, 2, 2))[0]
-        return WholeTurn(
-            parent,
-            "assistant",
-            text(40),
-            created_at=begun + timedelta(seconds=after_seconds),
-            is_shown=shown,
-            answer=replace(UNKNOWN_ANSWER, model=f"model-{chance.randrange(4)}", finish_reason=end),
-            rating=rating,
-            reasons=(chance.choice(("wrong", "made_up", "incomplete")),) if rating == "down" else (),
-            correction=text(30) if rating == "down" and chance.random() < 0.5 else None,
-        )
-
-    images = (chance.choice(pictures),) if chance.random() < 0.7 else ()
-    return WholeConversation(
-        (
-            WholeTurn(None, "user", text(12), images, begun),
-            answer(0, 10, shown=False),
-            answer(0, 20),
-            WholeTurn(2, "user", text(12), (), begun + timedelta(seconds=60)),
-            answer(3, 70),
-        ),
-        system_prompt="Be brief.",
-        created_at=begun,
-        tags=("kitchen",) if chance.random() < 0.01 else (),
-    )
 
 
 def _timed(name: str, calls: Calls, rounds: int, target_ms: float) -> bool:
@@ -325,12 +244,15 @@ def _peak_memory_mb() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def _sizes(url: str, folder: Path) -> str:
+def _sizes(store: ConversationStore, url: str, folder: Path) -> str:
     pictures = [path.stat().st_size for path in (folder / "pictures").rglob("*.jpg")]
     said = f"{len(pictures):,} pictures of {sum(pictures) / 1e6:,.0f} MB"
-    if not url.startswith("sqlite"):
-        return said
-    database = sum(path.stat().st_size for path in folder.glob("chats.db*"))
+    if url.startswith("sqlite"):
+        database = sum(path.stat().st_size for path in folder.glob("chats.db*"))
+    else:
+        with store._database.reading() as session:
+            asked = session.connection().exec_driver_sql("SELECT pg_database_size(current_database())")
+            database = asked.scalar_one()
     return f"Database: {database / 1e6:,.0f} MB; {said}."
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from conversations.filters import Filters
 from conversations.store import ConversationStore
-from scripts.bench_store import LIBRARY, fill, main
+from scripts.bench_store import LIBRARY, main
+from scripts.store_bench.made_up_log import fill
 
 
 def test_a_small_run_measures_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +22,9 @@ def test_a_small_run_measures_everything(tmp_path: Path, capsys: pytest.CaptureF
         "Database: ",
         "Export to `llava`",
         "60 conversations",
+        "reject all rated down",
+        "questions were stored: p50",
+        "near-duplicates among",
     ):
         assert part in printed
     for name in LIBRARY:
