@@ -24,6 +24,7 @@ from typing import Any
 from model.training.config import DataSource, InvalidConfig, TrainingConfig
 from model.training.recipes import RECIPES, config_for
 from model.training.run_folder import RunFolder
+from model.training.status import RunStatus
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,9 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(argv)
     folder = RunFolder(Path(chosen.run))
+    goes_on = chosen.recipe is None and not (chosen.data or chosen.model or chosen.set)
     try:
         config = _config(chosen, folder)
     except (InvalidConfig, ValueError, OSError) as error:
+        if goes_on and folder.config_file.exists() and not chosen.check:
+            return _failed(folder, str(error))
         parser.error(str(error))
     if config.device.startswith("cuda:"):
         # Before torch is imported: to it, there is one GPU then, and nothing is shared out behind our back.
@@ -45,6 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from model.training.loop import run
 
     return run(folder)
+
+
+def _failed(folder: RunFolder, words: str) -> int:
+    """A run whose config was edited into nonsense: whoever watches its folder is told."""
+    folder.write_status((folder.status() or RunStatus()).changed(phase="failed", words=words))
+    print(words, file=sys.stderr)
+    return 1
 
 
 def _config(chosen: argparse.Namespace, folder: RunFolder) -> TrainingConfig:

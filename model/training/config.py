@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
+
+from conversations.template import TEMPLATES
 
 RecipeName = Literal["align", "finetune", "lora", "qlora"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -30,9 +31,9 @@ class DataSource:
 
     def __post_init__(self) -> None:
         if not isinstance(self.file, str) or not self.file:
-            raise InvalidConfig(f"data.file cannot be {self.file!r}; name a file of training JSON.")
+            raise InvalidConfig(f"data.file cannot be {self.file!r:.60}; name a file of training JSON.")
         if not isinstance(self.pictures, str):
-            raise InvalidConfig(f"data.pictures cannot be {self.pictures!r}; name a folder.")
+            raise InvalidConfig(f"data.pictures cannot be {self.pictures!r:.60}; name a folder.")
         _check_number("data.share", self.share, above=0, at_most=100)
 
 
@@ -87,15 +88,23 @@ class TrainingConfig:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise InvalidConfig(
-                    f"{name} cannot be {getattr(self, name)!r}; it is one of {', '.join(choices)}."
+                    f"{name} cannot be {getattr(self, name)!r:.60}; it is one of {', '.join(choices)}."
                 )
         if not isinstance(self.model, str) or not self.model:
-            raise InvalidConfig(f"model cannot be {self.model!r}; name a checkpoint's folder.")
+            raise InvalidConfig(f"model cannot be {self.model!r:.60}; name a checkpoint's folder.")
+        if self.template is not None and self.template not in tuple(TEMPLATES):
+            raise InvalidConfig(
+                f"template cannot be {self.template!r:.60}; it is null or one of {', '.join(TEMPLATES)}."
+            )
+        if not isinstance(self.device, str) or not self.device:
+            raise InvalidConfig(
+                f"device cannot be {self.device!r:.60}; it is auto, cpu, cuda, cuda:1 or mps."
+            )
         if not isinstance(self.data, tuple) or not self.data:
             raise InvalidConfig("data is empty; name at least one file of training JSON.")
         if not isinstance(self.activation_checkpointing, bool):
             raise InvalidConfig(
-                f"activation_checkpointing is true or false, not {self.activation_checkpointing!r}."
+                f"activation_checkpointing is true or false, not {self.activation_checkpointing!r:.60}."
             )
         for name, limits in _LIMITS.items():
             value = getattr(self, name)
@@ -151,6 +160,7 @@ class TrainingConfig:
         return cls(**given | {"data": tuple(sources)})
 
 
+_LARGEST = 1e18
 _HINTS = get_type_hints(TrainingConfig)
 _CHOICES = {name: get_args(_HINTS[name]) for name in ("recipe", "precision", "optimizer", "feature_cache")}
 _LIMITS: dict[str, dict[str, float]] = {
@@ -190,7 +200,7 @@ def _check_number(
     if (
         isinstance(value, bool)
         or not isinstance(value, int if whole else (int, float))
-        or not math.isfinite(value)
+        or not -_LARGEST < value < _LARGEST  # so that it is no NaN, nor too large for arithmetic
     ):
         raise InvalidConfig(words)
     too_small = value <= above if above is not None else value < (at_least or 0)

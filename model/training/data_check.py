@@ -136,7 +136,7 @@ def _take(
 ) -> None:
     """Count one example; its sample is looked at and let go, since all together may be gigabytes."""
     samples = found.samples
-    reading._add(samples, config, rendering, example, f"{config.seed}:{found.source.file}:{number}")
+    reading._add(samples, config, rendering, example, reading.key_of(config, found.source, number))
     for made, lengths in ((samples.train, found.lengths), (samples.held_out, found.held_out)):
         if not made:
             continue

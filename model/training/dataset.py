@@ -21,11 +21,12 @@ class SampleDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, samples: Sequence[Sample], pictures: PictureSource) -> None:
         self.samples, self._pictures = samples, pictures
-        self._skipped: set[int] = set()
+        # Shared, so that what a loader's process skips is counted here.
+        self._skipped = torch.zeros(len(samples), dtype=torch.bool).share_memory_()
 
     @property
     def num_skipped(self) -> int:
-        return len(self._skipped)
+        return int(self._skipped.sum())
 
     @property
     def lengths(self) -> list[int]:
@@ -47,7 +48,7 @@ class SampleDataset(Dataset[dict[str, Any]]):
             try:
                 item[self._pictures.key] = self._pictures.get(sample.pictures)
             except UNREADABLE:
-                self._skipped.add(index)
+                self._skipped[index] = True
                 item["labels"] = torch.full_like(labels, IGNORED)
                 item["num_missing"] = len(sample.pictures)
         return item

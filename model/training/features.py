@@ -1,16 +1,18 @@
 """The frozen tower's features, computed once a picture and read again in every epoch.
 
 They lie in one file of the run's folder, a row [P, Dv] a picture, in half precision where the run computes in half
-precision, else in float32. The file is removed when the run has ended well.
+precision, else in float32. Beside it stands of what they are, so that another base's or other pictures' are not taken
+for them. The file is removed when the run has ended well.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -50,6 +52,15 @@ class PixelSource:
     def __init__(self, files: Sequence[Path], pixels: PixelConfig) -> None:
         self._files, self._pixels = files, pixels
 
+    def digest(self, model: str) -> str:
+        """Of the pictures' files as they are now, how they are prepared, and for which base."""
+        seen = hashlib.sha256(f"{model} {self._pixels}".encode(errors="surrogatepass"))
+        for file in self._files:
+            stat = file.stat() if file.exists() else None
+            facts = (str(file), stat.st_size, stat.st_mtime_ns) if stat else (str(file),)
+            seen.update(repr(facts).encode(errors="surrogatepass"))
+        return seen.hexdigest()
+
     def get(self, places: Sequence[int]) -> Tensor:
         """Raises one of UNREADABLE."""
         images = []
@@ -65,11 +76,11 @@ class FeatureSource:
     key = "tower_features"
 
     def __init__(self, rows: np.memmap, broken: frozenset[int]) -> None:
-        self._rows, self._broken = rows, broken
+        self._rows, self.broken = rows, broken
 
     def get(self, places: Sequence[int]) -> Tensor:
         """Raises OSError for a picture that could not be read when the file was made."""
-        if self._broken.intersection(places):
+        if self.broken.intersection(places):
             raise OSError("the picture could not be read")
         return torch.from_numpy(np.array(self._rows[list(places)]))
 
@@ -92,31 +103,40 @@ def pays(choice: FeatureCache, folder: Path, size: int, num_uses: float) -> bool
 
 @torch.inference_mode()
 def encode(
-    llava: Llava, source: PixelSource, num_pictures: int, folder: Path, on_progress: Callable[[float], None]
+    llava: Llava,
+    source: PixelSource,
+    num_pictures: int,
+    folder: Path,
+    on_progress: Callable[[float], None],
+    *,
+    model: str = "",
 ) -> FeatureSource:
-    """Make the file, or go on with one that an interrupted run began. Raises OSError where the disk is full."""
+    """Make the file, or go on with one that an interrupted run began. Raises OSError where the disk is full: it is
+    written and not mapped, since what does not fit into a mapped file kills the process."""
     shape = (num_pictures, llava.num_patches, _width(llava))
-    number_format = _number_format(llava)
+    number_format = np.dtype(_number_format(llava))
     path, done_file = folder / NAME, folder / DONE
-    done, broken = _begun(done_file, shape, str(np.dtype(number_format)))
-    done = done if path.is_file() else 0
-    rows: np.memmap = np.memmap(path, dtype=number_format, mode="r+" if done else "w+", shape=shape)
+    about = {"shape": list(shape), "dtype": str(number_format), "of": source.digest(model)}
+    done, broken = _begun(done_file, about) if path.is_file() else (0, set())
     weight = next(llava.model.vision_tower.parameters())
-    for start in range(done, num_pictures, BATCH):
-        readable = []
-        for place in range(start, min(start + BATCH, num_pictures)):
-            try:
-                readable.append((place, source.get([place])))
-            except UNREADABLE:
-                broken.add(place)
-        if readable:
-            pixels = torch.cat([each for _, each in readable]).to(weight.device, weight.dtype)
-            features = tower_features(llava, pixels).float().cpu().numpy()
-            rows[[place for place, _ in readable]] = features
-        rows.flush()
-        told = {"shape": shape, "dtype": str(rows.dtype), "done": start + BATCH, "broken": sorted(broken)}
-        write_whole(done_file, json.dumps(told))
-        on_progress(min(1.0, (start + BATCH) / num_pictures))
+    with path.open("r+b" if done else "wb") as file:
+        for start in range(done, num_pictures, BATCH):
+            end = min(start + BATCH, num_pictures)
+            rows = np.zeros((end - start, *shape[1:]), dtype=number_format)
+            readable = []
+            for place in range(start, end):
+                try:
+                    readable.append((place - start, source.get([place])))
+                except UNREADABLE:
+                    broken.add(place)
+            if readable:
+                pixels = torch.cat([each for _, each in readable]).to(weight.device, weight.dtype)
+                rows[[row for row, _ in readable]] = tower_features(llava, pixels).float().cpu().numpy()
+            file.seek(start * rows[0].nbytes)
+            file.write(rows.tobytes())
+            file.flush()
+            write_whole(done_file, json.dumps({**about, "done": end, "broken": sorted(broken)}))
+            on_progress(end / num_pictures)
     return FeatureSource(np.memmap(path, dtype=number_format, mode="r", shape=shape), frozenset(broken))
 
 
@@ -126,10 +146,11 @@ def forget(folder: Path) -> None:
     (folder / DONE).unlink(missing_ok=True)
 
 
-def _begun(done_file: Path, shape: tuple[int, int, int], number_format: str) -> tuple[int, set[int]]:
+def _begun(done_file: Path, about: dict[str, Any]) -> tuple[int, set[int]]:
+    """How many pictures are done and which of them are broken."""
     try:
         told = json.loads(done_file.read_text(encoding="utf-8"))
-        if tuple(told["shape"]) == shape and told["dtype"] == number_format:
+        if {name: told[name] for name in about} == about:
             return int(told["done"]), set(told["broken"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # none was begun, or half of it was written

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
+import os
 import shutil
 import signal
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -15,24 +16,23 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import TrainingArguments
+from transformers import TrainingArguments, set_seed
 
-from conversations.errors import LogError
 from conversations.new_folder import new_folder
-from model.checkpoint import CheckpointError, LoadedModel, load
+from model.checkpoint import LoadedModel, load
 from model.device import choose_device, choose_dtype
-from model.training import features
+from model.training import faults, features
 from model.training.adapters import prepare, write_result
-from model.training.config import InvalidConfig, TrainingConfig
+from model.training.config import TrainingConfig
 from model.training.dataset import SampleDataset
-from model.training.errors import Interrupted, TrainingError
+from model.training.errors import Interrupted, UnusableData
 from model.training.features import PictureSource, PixelSource
 from model.training.held_out import HeldOutQuestion, answers, questions
 from model.training.network import TrainingNetwork
 from model.training.rendering import Rendering
 from model.training.reporter import Reporter
 from model.training.run_folder import RunFolder, write_whole
-from model.training.samples import Samples, read
+from model.training.samples import BROKEN, MAX_BROKEN_SHARE, Samples, read
 from model.training.trainer import LlavaTrainer
 
 _OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit"}
@@ -43,51 +43,27 @@ DONE, FAILED, STOPPED = 0, 1, 3
 def run(folder: RunFolder) -> int:
     """Train by the folder's config, from its newest checkpoint where there is one. Whatever goes wrong is told in
     status.json, and the exit status returned."""
-    reporter = Reporter(folder, writes=PartialState().is_main_process)
+    reporter = Reporter(folder, writes=os.environ.get("RANK", "0") == "0")
     with _asked_to_stop() as stop:
         try:
             return _Course(folder, folder.config(), reporter, stop).go()
         except Interrupted as error:
             reporter.phase("stopped", str(error))
             return STOPPED
-        except (TrainingError, InvalidConfig, CheckpointError, LogError) as error:
-            reporter.phase("failed", str(error))
-        except torch.OutOfMemoryError as error:
-            reporter.phase("failed", _out_of_memory(str(error).splitlines()[0]))
-        except MemoryError:
-            reporter.phase("failed", _out_of_memory("This machine's memory is full."))
-        except RuntimeError as error:
-            if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
-                raise
-            reporter.phase("failed", _out_of_memory("This machine's memory is full."))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            reporter.phase("failed", _disk_full(folder))
-        return FAILED
-
-
-def _out_of_memory(what: str) -> str:
-    return (
-        f"The memory ran out: {what} Lower micro_batch_size, turn activation_checkpointing on, or use qlora; then "
-        "resume from the last checkpoint."
-    )
-
-
-def _disk_full(folder: RunFolder) -> str:
-    kept = folder.checkpoints()
-    words = f"{kept[-1].name} is whole, and Resume goes on there" if kept else "there was no checkpoint yet"
-    return f"There is no room left on the disk of {folder.path}; make room. {words[0].upper()}{words[1:]}."
+        except Exception as error:  # noqa: BLE001 - the run's edge: whatever it is, the page must not show it as running
+            reporter.say("".join(traceback.format_exception(error)))
+            reporter.phase("failed", faults.sentence(error, folder))
+            return FAILED
 
 
 @dataclass(slots=True)
 class _Stop:
     asked: bool = False
 
-    def check(self) -> None:
+    def check(self, words: str = "Stopped before the training began; nothing was lost.") -> None:
         """Raises Interrupted where nothing is lost by ending at once."""
         if self.asked:
-            raise Interrupted("Stopped before the training began; nothing was lost.")
+            raise Interrupted(words)
 
 
 @contextmanager
@@ -113,13 +89,17 @@ class _Course:
     def __init__(self, folder: RunFolder, config: TrainingConfig, reporter: Reporter, stop: _Stop) -> None:
         self._folder, self._config, self._reporter, self._stop = folder, config, reporter, stop
         self._device = choose_device(config.device)
+        state = PartialState(cpu=self._device.type == "cpu")
+        self._num_processes = state.num_processes
         if self._device.type == "cuda":
-            self._device = PartialState().device  # each of several processes has its own
+            self._device = state.device  # each of several processes has its own
 
     def go(self) -> int:
         loaded = self._load()
         rendering = Rendering.of(loaded, self._config)
-        samples = self._read(rendering)
+        checkpoints = self._folder.checkpoints()
+        samples = self._read(rendering, self._folder.broken() if checkpoints else None)
+        set_seed(self._config.seed)  # adapters begin at random
         adapted = prepare(loaded.model, self._config)
         pictures = self._pictures(loaded, samples)
         train, held_out = SampleDataset(samples.train, pictures), SampleDataset(samples.held_out, pictures)
@@ -128,7 +108,8 @@ class _Course:
             TrainingNetwork(loaded.model), self._config, self._arguments(train, held_out), train,
             held_out if len(held_out) else None, self._reporter, stopping=lambda: self._stop.asked,
         )  # fmt: skip
-        checkpoints = self._folder.checkpoints()
+        self._reporter.status = self._reporter.status.changed(num_skipped=samples.left_out[BROKEN])
+        trainer.num_skipped_before = samples.left_out[BROKEN]
         if not checkpoints:
             self._examine("before", loaded, rendering, samples, asked, pictures, trainer)
         else:
@@ -140,8 +121,8 @@ class _Course:
         )
         self._reporter.phase("training", words)
         trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
-        trainer.check_finite()
-        if self._stop.asked and trainer.state.global_step < trainer.state.max_steps:
+        trainer.check_finite(weights=True)
+        if trainer.must_stop() and trainer.state.global_step < trainer.state.max_steps:
             step = trainer.state.global_step
             self._reporter.phase("stopped", f"Stopped at step {step}, which is saved; Resume goes on there.")
             return STOPPED
@@ -158,7 +139,10 @@ class _Course:
 
     def _load(self) -> LoadedModel:
         config, reporter = self._config, self._reporter
-        reporter.phase("loading", f"Loading {config.model}", device=str(self._device))
+        several = f", {self._num_processes} processes" if self._num_processes > 1 else ""
+        reporter.phase(
+            "loading", f"Loading {config.model} on {self._device}{several}", device=str(self._device)
+        )
         quantize = "4bit" if config.recipe == "qlora" else "none"
         # What is trained gets float32 in `prepare`; what is frozen needs no more than the computation does.
         return load(
@@ -166,13 +150,23 @@ class _Course:
             on_progress=lambda fraction: reporter.progress(fraction),
         )  # fmt: skip
 
-    def _read(self, rendering: Rendering) -> Samples:
+    def _read(self, rendering: Rendering, broken: Mapping[str, str] | None) -> Samples:
         self._stop.check()
         self._reporter.phase("checking", "Reading the data")
-        samples = read(self._config, rendering, lambda fraction: self._reporter.progress(fraction))
+
+        def on_progress(fraction: float) -> None:
+            self._stop.check()
+            self._reporter.progress(fraction)
+
+        samples = read(self._config, rendering, on_progress, broken=broken)
+        if self._reporter.writes and broken is None:
+            found = {str(path): why for path, why in samples.broken.items()}
+            write_whole(self._folder.broken_file, json.dumps(found))
+        for path, why in samples.broken.items():
+            self._reporter.say(f"{path} {why}")
         for reason, count in samples.left_out.items():
-            print(f"left out: {count} {reason}", flush=True)
-        print(f"{len(samples.train)} samples, {len(samples.held_out)} held out", flush=True)
+            self._reporter.say(f"left out: {count} {reason}")
+        self._reporter.say(f"{len(samples.train)} samples, {len(samples.held_out)} held out")
         return samples
 
     def _pictures(self, loaded: LoadedModel, samples: Samples) -> PictureSource:
@@ -190,15 +184,35 @@ class _Course:
             self._reporter.progress(fraction)
 
         with PartialState().main_process_first():
-            return features.encode(
-                loaded.model, source, len(samples.pictures), self._folder.path, on_progress
+            made = features.encode(
+                loaded.model,
+                source,
+                len(samples.pictures),
+                self._folder.path,
+                on_progress,
+                model=self._config.model,
             )
+        # Decoded whole, a picture may turn out broken that seemed well by its head.
+        unreadable = [samples.pictures[place] for place in sorted(made.broken)]
+        for path in unreadable:
+            self._reporter.say(f"{path} cannot be read")
+        if (
+            len(unreadable) > max(1.0, MAX_BROKEN_SHARE * len(samples.pictures))
+            and not self._folder.checkpoints()
+        ):
+            raise UnusableData(
+                f"{len(unreadable)} of {len(samples.pictures)} pictures cannot be read, more than 1 %; the first is "
+                f"{unreadable[0]}. Put whole files in their place, or take their records out."
+            )
+        return made
 
     def _arguments(self, train: SampleDataset, held_out: SampleDataset) -> TrainingArguments:
         config = self._config
-        processes = PartialState().num_processes
-        micro = min(config.micro_batch_size, math.ceil(config.batch_size / processes), max(1, len(train)))
-        accumulated = max(1, round(min(config.batch_size, len(train)) / (micro * processes)))
+        a_process = math.ceil(min(config.batch_size, len(train)) / self._num_processes)
+        accumulated = math.ceil(a_process / config.micro_batch_size)
+        micro = math.ceil(
+            a_process / accumulated
+        )  # evenly, so that a step has the samples that the config names
         computed_in = choose_dtype(config.precision, self._device)
         return TrainingArguments(
             output_dir=str(self._folder.path), per_device_train_batch_size=micro, per_device_eval_batch_size=micro,
@@ -227,28 +241,29 @@ class _Course:
         """Loss and exact matches on what is held out; the answers are kept for the page to show."""
         if not len(samples.held_out):
             return
-        self._stop.check() if when == "before" else None
         self._reporter.phase("evaluating", f"Asking {len(asked)} held-out questions")
+
+        stopped = {
+            "before": "Stopped before the training began; nothing was lost.",
+            "after": "Stopped after the last step, which is saved; Resume asks the questions.",
+        }[when]
+
+        def on_progress(fraction: float | None) -> None:
+            self._stop.check(stopped)
+            self._reporter.progress(fraction)
+
+        on_progress(None)
         trainer.model.to(self._device)
         loss = trainer.evaluate()["eval_loss"]
-        given = list(
-            answers(
-                loaded,
-                rendering,
-                asked,
-                pictures,
-                samples.places,
-                lambda fraction: self._reporter.progress(fraction),
-            )
-        )
+        given = list(answers(loaded, rendering, asked, pictures, samples.places, on_progress))
         share = sum(answer == question.right for answer, question in zip(given, asked, strict=True)) / max(
             1, len(asked)
         )
         self._reporter.status = self._reporter.status.changed(
             num_asked=len(asked), **{f"matched_{when}": share, f"held_out_loss_{when}": loss}
         )
-        print(
-            f"{when}: {share:.1%} of {len(asked)} held-out answers match exactly, loss {loss:.4f}", flush=True
+        self._reporter.say(
+            f"{when}: {share:.1%} of {len(asked)} held-out answers match exactly, loss {loss:.4f}"
         )
         if self._reporter.writes:
             self._write_answers(when, samples, asked, given)
@@ -269,7 +284,7 @@ class _Course:
 
     def _remember_before(self) -> None:
         """What was measured before an earlier start of this run."""
-        earlier = self._folder.status()
+        earlier = self._reporter.earlier
         if earlier is not None:
             self._reporter.status = self._reporter.status.changed(
                 matched_before=earlier.matched_before, held_out_loss_before=earlier.held_out_loss_before,

@@ -32,11 +32,15 @@ class TrainingNetwork(nn.Module):
         tower_features: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
     ) -> dict[str, Tensor]:
-        """All [B, T]; pixel_values [N, 3, H, W] or tower_features [N, P, Dv] -> `loss`: cross-entropy, the mean over
-        the batch's learned tokens, or their sum over `num_items_in_batch`. Raises ImageCountError."""
+        """All [B, T], padded on the right; pixel_values [N, 3, H, W] or tower_features [N, P, Dv] -> `loss`:
+        cross-entropy, the mean over the batch's learned tokens, or their sum over `num_items_in_batch`. Raises
+        ImageCountError."""
         embeds = self.embedded(input_ids, pixel_values, tower_features)
+        # No token looks ahead, so none sees the padding on its right: without a mask, attention computes half as much.
+        # Positions that jump would then be taken for several texts in a row.
+        mask = attention_mask if position_ids is not None else None
         hidden = self.llava.model.language_model(
-            inputs_embeds=embeds, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+            inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
         ).last_hidden_state
         targets = labels[:, 1:]
         learned = targets != IGNORED

@@ -2,6 +2,7 @@
 
 config.json      what is trained (TrainingConfig); written once, before the process starts
 check.json       what `--check` found in the data (model/training/data_check.py)
+broken.json      pictures that were missing or broken when it began: the path and what is wrong with it
 status.json      how it goes (RunStatus); replaced whole
 metrics.jsonl    a line a logged step: step, epoch, loss, learning_rate, tokens_per_second, held_out_loss
 answers.jsonl    held-out questions with the right answer, and the model's before and after
@@ -12,6 +13,7 @@ result/          the adapter or the checkpoint that came out; appears whole
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -20,10 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.training.config import TrainingConfig
+from model.training.config import InvalidConfig, TrainingConfig
 from model.training.status import RunStatus
 
 COMPLETE = "complete"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a full quota, a file that is not allowed to grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,10 @@ class RunFolder:
     @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def broken_file(self) -> Path:
+        return self.path / "broken.json"
 
     @property
     def answers_file(self) -> Path:
@@ -66,10 +74,22 @@ class RunFolder:
 
     def config(self) -> TrainingConfig:
         """Raises InvalidConfig, OSError."""
-        return TrainingConfig.from_json(self.config_file.read_text(encoding="utf-8"))
+        try:
+            return TrainingConfig.from_json(self.config_file.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise InvalidConfig(f"{self.config_file} is no text in UTF-8: {error}.") from error
 
     def write_status(self, status: RunStatus) -> None:
-        write_whole(self.status_file, status.changed(updated_at=time.time()).to_json())
+        """Where the disk is full, over the old one, which needs no new room. Raises OSError."""
+        text = status.changed(updated_at=time.time()).to_json()
+        try:
+            write_whole(self.status_file, text)
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self.status_file.exists():
+                raise
+            with self.status_file.open("r+b", buffering=0) as old:
+                old.write(text.encode(errors="backslashreplace"))
+                old.truncate()
 
     def status(self) -> RunStatus | None:
         """None where there is none yet, or none that can be read."""
@@ -93,6 +113,14 @@ class RunFolder:
                 found[step] = found.get(step, {}) | line
         yield from (found[step] for step in sorted(found))
 
+    def broken(self) -> dict[str, str] | None:
+        """None where the run never began."""
+        try:
+            found = json.loads(self.broken_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return {str(path): str(why) for path, why in found.items()} if isinstance(found, dict) else None
+
     def answers(self) -> list[dict[str, Any]]:
         """Held-out questions: question, picture, right, before and (once it has ended) after."""
         return list(_lines(self.answers_file))
@@ -102,7 +130,7 @@ class RunFolder:
         found = []
         for folder in self.path.glob("checkpoint-*"):
             number = folder.name.removeprefix("checkpoint-")
-            if number.isdigit() and (folder / COMPLETE).is_file():
+            if number.isdecimal() and (folder / COMPLETE).is_file():
                 found.append((int(number), folder))
         return [folder for _, folder in sorted(found)]
 
@@ -119,19 +147,24 @@ class RunFolder:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Beside it, then renamed."""
+    """Beside it, then renamed. What UTF-8 has not (half of a pair, as in some file names) becomes an escape, which JSON
+    reads back as it was. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a file of JSON lines; a last line that is half there is left out."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: an answer may hold a line separator of Unicode
         try:
             value = json.loads(line)
         except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from model.training.rendering import Rendering, with_drawn_order
 
 MAX_BROKEN_SHARE = 0.01
 """Of the pictures; more than that are no accident."""
+
+BROKEN = "with a missing or broken picture"
 
 OnProgress = Callable[[float], None]
 
@@ -52,19 +54,29 @@ class Samples:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def read(config: TrainingConfig, rendering: Rendering, on_progress: OnProgress | None = None) -> Samples:
-    """All sources of the config. Raises InvalidImport, which names file, record and field, and UnusableData."""
+def read(
+    config: TrainingConfig,
+    rendering: Rendering,
+    on_progress: OnProgress | None = None,
+    *,
+    broken: Mapping[str, str] | None = None,
+) -> Samples:
+    """All sources of the config. `broken` are the pictures that were broken when a run began that goes on now: its
+    samples must stay the same. Raises InvalidImport, which names file, record and field, and UnusableData."""
     samples = Samples()
     drawn = [
         (source, number, example)
         for source in config.data
         for number, example in _drawn(source, config, samples)
     ]
-    _find_broken(samples)
+    if broken is None:
+        _find_broken(samples)
+    else:
+        samples.broken = {Path(path): why for path, why in broken.items()}
     for done, (source, number, example) in enumerate(drawn):
         if on_progress is not None and done % 100 == 0:
             on_progress(done / len(drawn))
-        _add(samples, config, rendering, example, f"{config.seed}:{source.file}:{number}")
+        _add(samples, config, rendering, example, key_of(config, source, number))
     if not samples.train:
         why = (
             ", ".join(f"{count} {reason}" for reason, count in samples.left_out.items())
@@ -74,6 +86,11 @@ def read(config: TrainingConfig, rendering: Rendering, on_progress: OnProgress |
             f"There is nothing to train on: {why}, {len(samples.held_out)} held out; add examples."
         )
     return samples
+
+
+def key_of(config: TrainingConfig, source: DataSource, number: int) -> str:
+    """What chance has decided about a record depends on: not on the folder, which may be moved."""
+    return f"{config.seed}:{Path(source.file).name}:{number}"
 
 
 def _drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iterator[tuple[int, Example]]:
@@ -91,7 +108,7 @@ def _drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iter
 
     examples = list(records_of(file, picture))
     copies, rest = divmod(round(source.share * len(examples)), max(1, len(examples)))
-    chosen = sorted(random.Random(f"{config.seed}:{source.file}").sample(range(len(examples)), rest))
+    chosen = sorted(random.Random(f"{config.seed}:{file.name}").sample(range(len(examples)), rest))
     for copy in range(copies):
         yield from ((number + copy * len(examples), example) for number, example in examples)
     yield from ((examples[index][0] + copies * len(examples), examples[index][1]) for index in chosen)
@@ -118,7 +135,7 @@ def _find_broken(samples: Samples) -> None:
 def _add(samples: Samples, config: TrainingConfig, rendering: Rendering, example: Example, key: str) -> None:
     places = tuple(samples.places[sha256] for sha256 in example.pictures)
     if any(samples.pictures[place] in samples.broken for place in places):
-        samples.left_out["with a missing or broken picture"] += 1
+        samples.left_out[BROKEN] += 1
         return
     if not all(message.text.strip() for message in example.messages if message.role == "assistant"):
         samples.left_out["with an empty answer"] += 1
@@ -126,7 +143,8 @@ def _add(samples: Samples, config: TrainingConfig, rendering: Rendering, example
     if rendering.template.name == "plain" and not example.pictures:
         samples.left_out["without a picture, which align cannot learn from"] += 1
         return
-    sides = {_is_held_out(config, sha256) for sha256 in example.pictures or (example.id or key,)}
+    names = tuple(samples.pictures[place].name for place in places)
+    sides = {_is_held_out(config, name) for name in names or (example.id or key,)}
     if len(sides) == 2:
         samples.left_out["with pictures on both sides of the split"] += 1
         return
@@ -152,6 +170,7 @@ def _add(samples: Samples, config: TrainingConfig, rendering: Rendering, example
 
 
 def _is_held_out(config: TrainingConfig, key: str) -> bool:
-    """By the picture alone, so that no picture is on both sides and data added later moves nothing."""
+    """By the picture's name alone, so that no picture is on both sides, and neither data added later nor another folder
+    moves anything."""
     digest = hashlib.sha256(f"{config.seed}:{key}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:8]) / 2**64 < config.held_out_share

@@ -4,35 +4,42 @@ several processes; ours are the order of samples, the two learning rates, what a
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup
 from transformers.trainer_callback import PrinterCallback
 
+from model.training import checkpoints
 from model.training.adapters import trained_state
 from model.training.config import TrainingConfig
 from model.training.dataset import IGNORED, SampleDataset, collate
 from model.training.errors import CannotResume, LossNotFinite
+from model.training.faults import is_out_of_memory
 from model.training.order import GroupedOrder
 from model.training.reporter import Reporter
-from model.training.run_folder import COMPLETE
+from model.training.run_folder import COMPLETE, RunFolder
+from model.training.watch import Watch
 
 TRAINED = "trained.safetensors"
+_FILES = (TRAINED, "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
 
 class LlavaTrainer(Trainer):
-    """`stopping()` is asked after every step; True ends the run with a checkpoint."""
+    """`stopping()` is asked after every batch; True ends the run with a checkpoint."""
 
+    optimizer: Any
+    lr_scheduler: Any
+    control: Any
     # The loss is a sum over the tokens of all accumulated batches.
     loss_is_scaled_for_ga = True
 
@@ -47,14 +54,17 @@ class LlavaTrainer(Trainer):
         stopping: Callable[[], bool] = lambda: False,
         collator: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]] = collate,
     ) -> None:
-        self._config, self._reporter = config, reporter
+        self._config, self.reporter, self._stopping = config, reporter, stopping
+        self._order: GroupedOrder | None = None
+        self._samples = checkpoints.digest_of(train.samples) if isinstance(train, SampleDataset) else ""
         super().__init__(
             model=network, args=arguments, data_collator=collator, train_dataset=train, eval_dataset=held_out,
-            callbacks=[_Watch(self, stopping)],
+            callbacks=[Watch(self)],
         )  # fmt: skip
         self.remove_callback(PrinterCallback)  # the reporter tells the same
         self.model_accepts_loss_kwargs = True
-        self.num_tokens = torch.zeros((), dtype=torch.long)  # read since the last log
+        self.num_skipped_before = 0  # left out of the data when it was read
+        self._num_tokens = torch.zeros((), dtype=torch.long)  # read since the last log
         self._all_finite = torch.ones((), dtype=torch.bool)
 
     # -- order, optimiser, schedule --------------------------------------------------------------------------------
@@ -63,8 +73,15 @@ class LlavaTrainer(Trainer):
         data = train_dataset if train_dataset is not None else self.train_dataset
         if isinstance(data, SampleDataset):
             size = self.args.train_batch_size
-            return GroupedOrder(data.lengths, data.has_picture, size, self._config.seed)
+            self._order = GroupedOrder(data.lengths, data.has_picture, size, self._config.seed)
+            return self._order
         return super()._get_train_sampler(data)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which order comes next. transformers tells it to samplers that it finds; wrapped thrice, as in a resumed run
+        of several processes, it does not find ours."""
+        if self._order is not None:
+            self._order.set_epoch(epoch)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Weight decay on matrices only; the projector at its own rate where it has one."""
@@ -108,52 +125,106 @@ class LlavaTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
-        self.num_tokens = self.num_tokens.to(self.args.device) + inputs["attention_mask"].sum()
+        self._num_tokens = self._num_tokens.to(self.args.device) + inputs["attention_mask"].sum()
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._all_finite = self._all_finite.to(loss.device) & torch.isfinite(loss)
         return loss
 
-    def check_finite(self) -> None:
-        """Raises LossNotFinite, before anything is saved that it spoiled."""
-        if not bool(self._all_finite):
+    def check_finite(self, *, weights: bool = False) -> None:
+        """Raises LossNotFinite, in all processes at once. `weights`: also where the last step spoiled them, which the
+        loss shows only at the next one. Asked before anything is saved."""
+        good = self._all_finite.to(self.args.device)
+        if weights:
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    good = good & torch.isfinite(parameter.detach()).all()
+        if self.args.world_size > 1:
+            good = self.accelerator.reduce(good.float(), "sum") == self.args.world_size
+        if not bool(good):
+            kept = RunFolder(Path(self.args.output_dir)).checkpoints()
+            words = f"{kept[-1].name} is good" if kept else "there was no checkpoint yet"
             raise LossNotFinite(
-                f"The loss was no number at or before step {self.state.global_step}. Nothing of it was saved: the last "
-                "checkpoint is good. Lower the learning rate, or look for odd samples with --check, and resume."
+                f"The loss was no number at or before step {self.state.global_step}. Nothing of it was saved: {words}. "
+                "Lower the learning rate in config.json, or look for odd samples with --check, and resume."
             )
 
+    def must_stop(self) -> bool:
+        """Whether any of the processes was asked to."""
+        asked = self._stopping()
+        if self.args.world_size > 1:
+            flag = torch.tensor(float(asked), device=self.args.device)
+            asked = bool(self.accelerator.reduce(flag, "sum") > 0)
+        return asked
+
+    def take_num_tokens(self) -> float:
+        """Read by all processes since the last call, this one's multiplied."""
+        number = float(self._num_tokens) * self.args.world_size
+        self._num_tokens = torch.zeros_like(self._num_tokens)
+        return number
+
+    @property
+    def num_skipped(self) -> int:
+        """Samples whose picture is or turned out unreadable."""
+        later = self.train_dataset.num_skipped if isinstance(self.train_dataset, SampleDataset) else 0
+        return self.num_skipped_before + later
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The mean loss over the held-out tokens, as `held_out_loss`."""
-        loader = self.get_eval_dataloader()
+        """The mean loss over the held-out tokens, as `held_out_loss`. Broken off when the run is asked to stop."""
         self.model.eval()
         total, count = torch.zeros((), device=self.args.device), torch.zeros((), device=self.args.device)
         with torch.no_grad(), self.compute_loss_context_manager():
-            for inputs in loader:
-                inputs = self._prepare_inputs(inputs)
+            for batch in self._held_out_batches():
+                inputs = self._prepare_inputs(batch)
                 total += self.model(**inputs, num_items_in_batch=1)["loss"]
                 count += (inputs["labels"][:, 1:] != IGNORED).sum()
+                if self._stopping():
+                    break
         totals = self.accelerator.reduce(torch.stack([total, count]), "sum")
         self.model.train()
-        loss = float(totals[0] / totals[1].clamp(min=1))
-        self._reporter.metrics({"step": self.state.global_step, "held_out_loss": loss})
-        return {"eval_loss": loss}
+        values = {"eval_loss": float(totals[0] / totals[1].clamp(min=1))}
+        if not self.must_stop():
+            self.reporter.metrics({"step": self.state.global_step, "held_out_loss": values["eval_loss"]})
+        # So that the step's end does not ask for it a second time.
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, values)
+        return values
+
+    def _held_out_batches(self) -> Iterator[dict[str, Tensor]]:
+        """This process' share, by length. No loader: it would draw from the random state that training goes on with."""
+        data = self.eval_dataset
+        mine = list(range(self.args.process_index, len(data), self.args.world_size))
+        if isinstance(data, SampleDataset):
+            mine.sort(key=data.lengths.__getitem__)
+        size = self.args.eval_batch_size
+        for start in range(0, len(mine), size):
+            yield self.data_collator([data[index] for index in mine[start : start + size]])
 
     # -- checkpoints -----------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Whole or not at all: one without its mark is never resumed from, and is removed."""
-        self.check_finite()
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        shutil.rmtree(folder, ignore_errors=True)
-        self._reporter.progress(self._reporter.status.fraction, words=f"Saving {folder.name}")
+        """Whole or not at all: one without its mark is never resumed from, and is removed. Older ones go afterwards."""
+        self.check_finite(weights=True)
+        run, step = Path(self.args.output_dir), self.state.global_step
+        folder = run / f"checkpoint-{step}"
+        if (folder / COMPLETE).is_file():
+            return  # asked to stop right after it was saved
+        self.reporter.progress(self.reporter.status.fraction, words=f"Saving {folder.name}")
+        if self.args.should_save:
+            checkpoints.remove(folder)
+        self.accelerator.wait_for_everyone()
+        number, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             super()._save_checkpoint(model, trial)
-        except (OSError, RuntimeError):
-            shutil.rmtree(folder, ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                checkpoints.finish(folder, self._config, self._samples)
+        except BaseException:
+            if self.args.should_save:
+                checkpoints.remove(folder)
             raise
-        if self.args.should_save:
-            for file in folder.iterdir():
-                _to_disk(file)
-            (folder / COMPLETE).touch()
+        finally:
+            self.args.save_total_limit = number
+        if self.args.should_save and number:
+            checkpoints.keep_newest(run, number)
 
     def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """What is trained, and nothing else: the rest is the base's."""
@@ -165,74 +236,50 @@ class LlavaTrainer(Trainer):
         save_file(trained, folder / TRAINED)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Raises CannotResume."""
+        folder = Path(resume_from_checkpoint)
+        checkpoints.check_belongs(folder, self._config, self._samples)
+        missing = [name for name in _FILES if not (folder / name).is_file()]
+        if missing and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise CannotResume(
+                f"{folder} lacks {missing[0]}; remove the folder to go on before it, or start a new run."
+            )
         network = self.accelerator.unwrap_model(model if model is not None else self.model)
-        saved = load_file(Path(resume_from_checkpoint) / TRAINED)
+        with _told(folder):
+            saved = load_file(folder / TRAINED)
         wanted = {name: each for name, each in network.named_parameters() if each.requires_grad}
         if saved.keys() != wanted.keys() or any(saved[name].shape != wanted[name].shape for name in saved):
             raise CannotResume(
-                f"{resume_from_checkpoint} was made by another recipe, rank or base than config.json names; put the "
-                "old values back, or start a new run."
+                f"{folder} was made by another recipe, rank or base than config.json names; put the old values back, "
+                "or start a new run."
             )
         with torch.no_grad():
             for name, parameter in wanted.items():
                 parameter.copy_(saved[name])
 
-
-def _to_disk(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-
-
-class _Watch(TrainerCallback):
-    """Tells how it goes, and ends it when asked."""
-
-    def __init__(self, trainer: LlavaTrainer, stopping: Callable[[], bool]) -> None:
-        self._trainer, self._stopping = trainer, stopping
-        self._first_step, self._began_at, self._logged_at = 0, 0.0, 0.0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self._first_step, self._began_at = state.global_step, time.monotonic()
-        self._logged_at = self._began_at
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        done = state.global_step - self._first_step
-        a_step = (time.monotonic() - self._began_at) / max(1, done)
-        data = self._trainer.train_dataset
-        self._trainer._reporter.progress(
-            state.global_step / state.max_steps, step=state.global_step, num_steps=state.max_steps,
-            epoch=state.epoch or 0.0, num_epochs=float(state.num_train_epochs),
-            seconds_left=a_step * (state.max_steps - state.global_step), words="Training",
-            num_skipped=data.num_skipped if isinstance(data, SampleDataset) else 0,
-        )  # fmt: skip
-        if self._stopping():
-            control.should_save = True
-            control.should_training_stop = True
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Any = None,
-        **_: Any,
-    ) -> None:
-        if not logs or "loss" not in logs:
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Rates and weight decay are config.json's, which may have been changed since. Raises CannotResume."""
+        if checkpoint is None or self.is_deepspeed_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
             return
-        self._trainer.check_finite()
-        now = time.monotonic()
-        tokens = self._trainer.num_tokens
-        rate = float(tokens) * args.world_size / max(1e-9, now - self._logged_at)
-        self._trainer.num_tokens = torch.zeros_like(tokens)
-        self._logged_at = now
-        self._trainer._reporter.progress(state.global_step / state.max_steps, tokens_per_second=rate)
-        self._trainer._reporter.metrics(
-            {
-                "step": state.global_step, "epoch": round(state.epoch or 0.0, 4), "loss": logs["loss"],
-                "learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm", 0.0),
-                "tokens_per_second": rate,
-            }
-        )  # fmt: skip
+        decays = [group["weight_decay"] for group in self.optimizer.param_groups]
+        rates = list(self.lr_scheduler.base_lrs)
+        with _told(Path(checkpoint)):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        self.lr_scheduler.base_lrs = rates
+        shares = [share(self.lr_scheduler.last_epoch) for share in self.lr_scheduler.lr_lambdas]
+        for group, rate, share, decay in zip(self.optimizer.param_groups, rates, shares, decays, strict=True):
+            group |= {"initial_lr": rate, "lr": rate * share, "weight_decay": decay}
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """A file of a checkpoint that cannot be read, as CannotResume."""
+    try:
+        yield
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise CannotResume(
+            f"{folder} cannot be read ({error}); remove the folder to go on before it, or start a new run."
+        ) from error
