@@ -6,64 +6,40 @@ a browser that was not shown the tab can still send them.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 from app import wording
+from app.admin_events import AdminEvents, Feeds
 from app.browser_event import MAX_TURN_ID
 from app.library_exports import LibraryExports
 from app.library_groups_view import groups_html
 from app.library_request import LibraryRequest
 from app.library_trail import deed, trail_html
 from app.library_view import item_html, line_html, queue_html
-from app.worker_errors import WorkerError
 from conversations.actions import Action
-from conversations.errors import InvalidText, LogError, NotFound
+from conversations.errors import InvalidText, NotFound
 from conversations.feedback import MAX_NOTE_LENGTH
 from conversations.filters import Filters
 from conversations.review import Item, Place
 from conversations.search_words import highlights, searched
 from conversations.store import ConversationStore
 
-Feeds = dict[str, dict[str, Any]]
-"""Feed name ("door", "queue", "item", "said", "groups", "outlook", "check", "jobs", "trail") to its message."""
-
 ITEMS_A_PAGE = 50
 GROUPS_SHOWN = 50
 ACTIONS_OF_AN_ANSWER = 12
 
-_log = logging.getLogger(__name__)
 
-
-class LibraryEvents:
+class LibraryEvents(AdminEvents[LibraryRequest]):
     """The library's answers to events; any number of threads may call it."""
 
     def __init__(
         self, store: ConversationStore, exports: LibraryExports, may_review: Callable[[str], bool]
     ) -> None:
+        super().__init__("library", LibraryRequest, may_review)
         self._curation = store.curation
         self._exports = exports
-        self._may_review = may_review
-        self._numbers = count(1)
-
-    def answered(
-        self, what: Callable[[str, LibraryRequest], Feeds], owner: str | None, data: object
-    ) -> Feeds:
-        """The outcome of an event, or the sentence that tells why there is none. Who may not review gets nothing:
-        to them there is no library."""
-        if owner is None or not self._may_review(owner):
-            return {}
-        try:
-            feeds = what(owner, LibraryRequest(data))
-        except (LogError, WorkerError) as error:
-            feeds = self._said(wording.sentence(error), failed=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person is told
-            _log.exception("an event of the library failed in a way that nobody foresaw")
-            feeds = self._said(wording.sentence(error), failed=True)
-        return {name: {"n": next(self._numbers), **message} for name, message in feeds.items()}
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -110,9 +86,7 @@ class LibraryEvents:
         return {"groups": {"html": groups_html(found), "number": len(found)}}
 
     def trail(self, owner: str, event: LibraryRequest) -> Feeds:
-        return {
-            "trail": {"html": trail_html(self._curation.trail(limit=100), owner, may_undo=self._may_review)}
-        }
+        return {"trail": {"html": trail_html(self._curation.trail(limit=100), owner, may_undo=self._may)}}
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -166,7 +140,7 @@ class LibraryEvents:
         """Take back what a reviewer did. What people made of their own answers is theirs to take back."""
         number = event.turn("action")
         found = self._curation.trail(before=min(number + 1, MAX_TURN_ID), limit=1)
-        if not found or found[0].id != number or not self._may_review(found[0].actor):
+        if not found or found[0].id != number or not self._may(found[0].actor):
             raise NotFound(
                 f"The action {number} is not a reviewer's, or it is not there; it cannot be taken back."
             )
@@ -225,6 +199,9 @@ class LibraryEvents:
         words = deed(action)
         undo = action.id if action.num_answers else None
         return self._said(f"{words[0].upper()}{words[1:]}.", undo=undo, answer=answer, changed=answer is None)
+
+    def refused(self, words: str) -> Feeds:
+        return self._said(words, failed=True)
 
     def _said(
         self,

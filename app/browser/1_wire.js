@@ -12,17 +12,22 @@ window.loop = (() => {
     sought: null, // the turn that a search found, to be shown when its conversation comes
   };
   const listeners = {};
-  const waiting = [];
-  let trigger = null;
 
   loop.$ = (selector, within = document) => within.querySelector(selector);
   loop.$$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   loop.on = (feed, listener) => (listeners[feed] ||= []).push(listener);
-  loop.say = (event, data = {}) => (trigger ? trigger(event, data) : waiting.push([event, data]));
-  loop.connect = (real) => {
-    trigger = real;
-    for (const [event, data] of waiting.splice(0)) trigger(event, data);
+  // A line for events; what is said before it stands goes out when it does. Each part of the page has one of its own.
+  loop.wire = (prefix = "") => {
+    const waiting = [];
+    let trigger = null;
+    const say = (event, data = {}) => (trigger ? trigger(prefix + event, data) : waiting.push([event, data]));
+    const connect = (real) => {
+      trigger = real;
+      for (const [event, data] of waiting.splice(0)) say(event, data);
+    };
+    return { say, connect };
   };
+  Object.assign(loop, loop.wire());
   // Each feed is a hidden component whose value is the newest message of one kind.
   loop.feed = (name, watch, props) =>
     watch("value", () => {

@@ -1,51 +1,22 @@
-// The second view of the page: the library, for who may see it. Which view is shown stands in the address; the program
-// says whether there is a library for this person, and refuses every event where there is none.
+// The second view of the page: the library, for who may see it. The program says whether there is one for this person,
+// and refuses every event where there is none.
 "use strict";
 (() => {
   const { $, $$ } = loop;
-  const waiting = [];
-  let trigger = null;
-  const library = {
-    open: false, // whether the program has said that there is one
-    shown: false,
-    panel: "review",
-    say: (event, data = {}) => (trigger ? trigger(`library_${event}`, data) : waiting.push([event, data])),
-    connect: (real) => {
-      trigger = real;
-      for (const [event, data] of waiting.splice(0)) library.say(event, data);
-    },
-  };
+  const library = { ...loop.wire("library_"), panel: "review" };
   loop.library = library;
   const entered = {}; // panel -> what to do when it comes into view
   library.enters = (panel, deed) => (entered[panel] = deed);
 
-  const inAddress = () => new URLSearchParams(location.search).has("library");
-  function show(view) {
-    library.shown = view === "library";
-    $(".room").dataset.view = view;
-    for (const button of $$("#views button")) {
-      if (button.dataset.do === `show-${view}`) button.setAttribute("aria-current", "page");
-      else button.removeAttribute("aria-current");
-    }
-    $(".side").setAttribute("aria-label", library.shown ? "Filters" : "Conversations");
-    if (!library.shown) return;
-    document.title = "Library – LLaVA Loop";
-    library.say("library");
-    entered[library.panel]?.();
-  }
-  loop.does("show-library", () => {
-    if (library.shown) return;
-    history.pushState({}, "", "?library");
-    loop.closeSides();
-    show("library");
+  const view = loop.view_of("library", {
+    title: "Library",
+    side: "Filters",
+    enter: () => {
+      library.say("library");
+      entered[library.panel]?.();
+    },
   });
-  loop.does("show-chat", () => { if (library.shown) loop.open(loop.conversation); });
-  // Whatever opens a conversation, or a new one, leads back to the chat.
-  const openChat = loop.open;
-  loop.open = (id, step = "pushState") => {
-    if (library.shown && !(step === "" && inAddress())) show("chat");
-    openChat(id, step);
-  };
+  Object.defineProperty(library, "shown", { get: () => view.shown });
 
   library.to = (panel) => {
     library.panel = panel;
@@ -89,16 +60,8 @@
   library.enters("trail", () => library.say("trail"));
 
   loop.on("library_door", (feed) => {
-    if (!library.open) {
-      library.open = true;
-      $("#views").hidden = false;
-      if (inAddress()) show("library");
-    }
+    view.offer();
     library.offer?.(feed);
   });
-  loop.start(() => {
-    $(".room").dataset.view = "chat";
-    window.addEventListener("popstate", () => library.open && show(inAddress() ? "library" : "chat"));
-    library.say("library");
-  });
+  loop.start(() => library.say("library"));
 })();

@@ -14,16 +14,18 @@
     const [year, month, date] = day.split("-").map(Number);
     return new Date(year, month - 1, date + later).toISOString();
   };
-  library.filters = () => {
-    const given = Object.fromEntries([...new FormData($("#filters"))].filter(([, value]) => value.trim()));
+  const NAMES = ["text", "state", "rating", "reason", "corrected", "has_picture", "tag", "model", "finish_reason", "since", "until"];
+  library.filters = (form = $("#filters")) => {
+    const data = new FormData(form);
+    const given = Object.fromEntries(NAMES.map((name) => [name, data.get(name) || ""]).filter(([, value]) => value.trim()));
     for (const name of ["corrected", "has_picture"]) if (name in given) given[name] = given[name] === "yes";
     if (given.since) given.since = midnight(given.since);
     if (given.until) given.until = midnight(given.until, DAY);
     return given;
   };
   library.offer = ({ models, tags }) => {
-    for (const [name, values] of [["model", models], ["tag", tags]]) {
-      const select = $(`#filters [name="${name}"]`);
+    const offered = [["model", models], ["tag", tags]].flatMap(([name, values]) => $$(`.lines [name="${name}"]`).map((select) => [select, values]));
+    for (const [select, values] of offered) {
       const chosen = select.value;
       select.replaceChildren(new Option("any", ""), ...values.map((value) => new Option(value, value)));
       if (values.includes(chosen)) select.value = chosen;
