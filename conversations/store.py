@@ -27,6 +27,7 @@ from conversations.feedback import Feedback
 from conversations.history import History
 from conversations.image_store import ImageStore
 from conversations.indexing import index, index_title
+from conversations.jobs import JobRecords
 from conversations.log_reader import LogReader
 from conversations.log_text import checked_text, checked_title, title_of
 from conversations.lookup import check_parent, conversation_row, sent_before, turn_row
@@ -58,6 +59,7 @@ class ConversationStore:
         self.exchange = Exchange(database, images, lease)
         self.reader = LogReader(database)
         self.backup = Backup(database, images)
+        self.jobs = JobRecords(database, lease)
 
     @classmethod
     def open(cls, database_url: str, image_folder: Path) -> ConversationStore:

@@ -271,3 +271,48 @@ class ActionItemRow(Base):
     )
     before: Mapped[str] = mapped_column(Text)
     after: Mapped[str] = mapped_column(Text)
+
+
+class JobRow(Base):
+    """A training job: what was ordered, how it stands, and which process does it. `config` is JSON that only the page
+    understands. `page` is the page that looks after it: that writes its data, or started its process or took it over.
+
+    The unique index is the queue's rule: whatever number of pages start jobs, a device of a host has one.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "phase IN ('queued', 'running', 'stopping', 'stopped', 'done', 'failed')", name="phase"
+        ),
+        CheckConstraint("data IN ('given', 'wanted', 'written')", name="data"),
+        Index("ix_jobs_created_at", "created_at"),
+        Index(
+            "uq_jobs_running",
+            "host",
+            "device",
+            unique=True,
+            sqlite_where=text("phase IN ('running', 'stopping')"),
+            postgresql_where=text("phase IN ('running', 'stopping')"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    actor: Mapped[str] = mapped_column(String(200))
+    phase: Mapped[str] = mapped_column(String(16))
+    words: Mapped[str] = mapped_column(Text)
+    config: Mapped[str] = mapped_column(Text)
+    data: Mapped[str] = mapped_column(String(16))
+    frees_worker: Mapped[bool] = mapped_column(default=False, server_default=false())
+    host: Mapped[str] = mapped_column(String(255))
+    device: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    page: Mapped[str] = mapped_column(String(32), default="", server_default="")
+    pid: Mapped[int | None]
+    process_start: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    queued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    stop_asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    signalled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -119,7 +119,7 @@ CONVERSATIONS_MADE_ANEW = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "9998", "0002", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0003", None, None
 
 def upgrade():
     with op.batch_alter_table("conversations", recreate="always") as table:
@@ -128,7 +128,7 @@ def upgrade():
 LOSES_THE_CONVERSATIONS = """
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "9998", "0002", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0003", None, None
 
 def upgrade():
     op.execute("DELETE FROM conversations")
@@ -254,7 +254,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(NewerSchema, match=r"at 9999.*knows up to 0002.*update the program"):
+    with pytest.raises(NewerSchema, match=r"at 9999.*knows up to 0003.*update the program"):
         Database(url(path))
     assert path.read_bytes() == before
 

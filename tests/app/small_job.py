@@ -1,0 +1,46 @@
+"""A small process that does what a trainer does as far as a page can tell: config in, status out, a checkpoint when
+it is told to end. What it is to do stands in the file `orders` of its folder: `run` until told to end, `ignore` being
+told, `finish`, or `crash`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    orders = folder / "orders"
+    told = (orders if orders.exists() else folder.parent / "orders").read_text().strip()
+    with (folder / "starts").open("a") as starts:
+        starts.write(f"{os.getpid()}\n")
+    (folder / "environment.json").write_text(json.dumps(dict(os.environ)))
+
+    def say(phase: str, words: str, step: int) -> None:
+        fresh = folder / ".status"
+        fresh.write_text(json.dumps({"phase": phase, "words": words, "step": step, "num_steps": 100}))
+        fresh.replace(folder / "status.json")
+
+    def end(number: int, frame: object) -> None:
+        if told == "ignore":
+            print("told to end, and going on", flush=True)
+            return
+        checkpoint = folder / "checkpoint-7"
+        checkpoint.mkdir(exist_ok=True)
+        (checkpoint / "complete").touch()
+        say("stopped", "Stopped at step 7 of 100.", 7)
+        sys.exit(3)
+
+    signal.signal(signal.SIGTERM, end)
+    print(f"begins with {told}", flush=True)
+    if told == "finish":
+        say("done", "Trained 100 steps.", 100)
+        sys.exit(0)
+    if told == "crash":
+        raise ValueError("no such thing as a loss")
+    say("training", "Training", 1)
+    while True:
+        time.sleep(0.05)

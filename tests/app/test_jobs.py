@@ -1,0 +1,314 @@
+"""What a person does with training jobs: order, stop, resume, rename, clone, delete; with real processes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.job_process import mark_of
+from app.jobs import JobRefused
+from conversations.errors import InvalidText, LogError, NotFound
+from model.training.config import DataSource, TrainingConfig
+from tests.app.job_page import config, page, wait_for, wait_until, wait_until_training
+
+
+def starts(folder: Path) -> list[int]:
+    file = folder / "starts"
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def test_a_job_runs_in_a_process_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    with page(tmp_path, "finish") as jobs:
+        made = jobs.create("ann", "colours", config(), frees_worker=True)
+        assert (made.name, made.actor, made.phase, made.frees_worker) == ("colours", "ann", "queued", True)
+        done = wait_until(jobs, made, "done")
+        assert done.words == "Trained 100 steps." and done.status is not None and done.status.step == 100
+        assert done.folder.path == tmp_path / "runs" / made.id
+        assert done.folder.config() == config() == done.config
+        assert "begins with finish" in done.folder.log_tail()
+        assert done.device == "cpu" and done.started_at is not None and done.ended_at is not None
+        assert jobs.list() == [done]
+        assert len(starts(done.folder.path)) == 1
+
+
+def test_it_is_started_anew_only_by_resume(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        made = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+        jobs.stop(made.id)
+        assert jobs.get(made.id).phase in ("stopping", "stopped")
+        stopped = wait_until(jobs, made, "stopped")
+        assert stopped.words == "Stopped at step 7 of 100. Resume goes on at step 7."
+        with pytest.raises(JobRefused, match="ended already"):
+            jobs.stop(made.id)
+        (tmp_path / "runs" / "orders").write_text("finish")
+        jobs.resume(made.id)
+        assert wait_until(jobs, made, "done").words == "Trained 100 steps."
+        assert len(starts(made.folder.path)) == 2
+        with pytest.raises(JobRefused, match="is done"):
+            jobs.resume(made.id)
+
+
+def test_the_queue_keeps_its_order_and_gives_a_device_one_job(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        first, second, third = (jobs.create("ann", name, config()) for name in ("1", "2", "3"))
+        wait_until_training(jobs, first)
+        other = wait_until_training(jobs, jobs.create("ann", "on another", config(device="cuda:3")))
+        assert [jobs.get(each.id).phase for each in (first, second, third)] == ["running", "queued", "queued"]
+        assert other.device == "cuda:3"
+        jobs.stop(second.id)
+        assert jobs.get(second.id).words == "Stopped before it began."
+        with pytest.raises(JobRefused, match="is queued already"):
+            jobs.resume(third.id)
+        jobs.resume(second.id)
+        jobs.stop(first.id)
+        wait_until_training(jobs, third)
+        assert jobs.get(second.id).phase == "queued"
+        jobs.stop(third.id)
+        wait_until_training(jobs, second)
+        for each in (second, other):
+            jobs.stop(each.id)
+            wait_until(jobs, each, "stopped")
+
+
+def test_the_data_is_written_before_it_starts(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def write(folder: Path) -> list[DataSource]:
+        assert list(folder.iterdir()) == []
+        go_on.wait(20)
+        (folder / "train.json").write_text("[]")
+        return [DataSource(str(folder / "train.json")), DataSource("old.json", share=0.3)]
+
+    with page(tmp_path, "finish") as jobs:
+        made = jobs.create("ann", "colours", config(), data=write)
+        later = jobs.create("ann", "later", config())
+        assert jobs.get(made.id).words == "Its data is being written."
+        with pytest.raises(JobRefused, match="being written"):
+            jobs.delete(made.id)
+        assert starts(later.folder.path) == []
+        go_on.set()
+        done = wait_until(jobs, made, "done")
+        assert [source.file for source in done.config.data] == [
+            str(done.folder.path / "data/train.json"),
+            "old.json",
+        ]
+        assert done.folder.config() == done.config == jobs.clone(made.id)
+        wait_until(jobs, later, "done")
+        assert jobs.get(later.id).started_at >= done.started_at  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (InvalidText("No answer is approved; approve one."), "No answer is approved; approve one."),
+        (OSError(28, "No space left on device"), "No space left"),
+        (ZeroDivisionError(), "an error that it does not know"),
+    ],
+)
+def test_data_that_cannot_be_written_makes_the_job_failed(
+    tmp_path: Path, error: Exception, words: str
+) -> None:
+    def write(folder: Path) -> None:
+        raise error
+
+    with page(tmp_path) as jobs:
+        made = jobs.create("ann", "colours", config(), data=write)
+        failed = wait_until(jobs, made, "failed")
+        assert failed.words.startswith("Its data could not be written:") and words in failed.words
+        assert starts(failed.folder.path) == []
+        with pytest.raises(JobRefused, match="never written"):
+            jobs.resume(made.id)
+        jobs.delete(made.id)
+        assert not failed.folder.path.exists()
+
+
+def test_a_config_edited_into_nonsense_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        made = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+        jobs.stop(made.id)
+        wait_until(jobs, made, "stopped")
+        whole = made.folder.config_file.read_text()
+        for nonsense, words in (
+            (whole.replace('"learning_rate": 2e-05', '"learning_rate": -1'), "learning_rate cannot be -1"),
+            ("{", "The config is no JSON"),
+        ):
+            assert nonsense != whole
+            made.folder.config_file.write_text(nonsense)
+            with pytest.raises(JobRefused, match=words) as refused:
+                jobs.resume(made.id)
+            assert str(made.folder.config_file) in str(refused.value)
+            assert jobs.clone(made.id) == config()
+        made.folder.config_file.unlink()
+        with pytest.raises(JobRefused, match="No such file"):
+            jobs.resume(made.id)
+        kept = jobs.get(made.id)
+        assert kept.phase == "stopped" and [each.name for each in made.folder.checkpoints()] == [
+            "checkpoint-7"
+        ]
+        made.folder.config_file.write_text(whole)
+        jobs.resume(made.id)
+        wait_until_training(jobs, made)
+        jobs.stop(made.id)
+        wait_until(jobs, made, "stopped")
+
+
+def test_a_config_edited_while_it_waits_makes_it_failed(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        first, waits = jobs.create("ann", "1", config()), jobs.create("ann", "2", config())
+        wait_until_training(jobs, first)
+        waits.folder.config_file.write_text('{"recipe": "magic"}')
+        failed = wait_until(jobs, waits, "failed")
+        assert "The config has no model" in failed.words and starts(waits.folder.path) == []
+        jobs.stop(first.id)
+        wait_until(jobs, first, "stopped")
+
+
+def test_what_was_changed_by_hand_and_can_be_meant_is_what_runs(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def write(folder: Path) -> None:
+        go_on.wait(20)
+
+    with page(tmp_path, "finish") as jobs:
+        made = jobs.create("ann", "1", config(), data=write)
+        made.folder.write_config(config(num_epochs=7.0, device="cuda:2"))
+        go_on.set()
+        done = wait_until(jobs, made, "done")
+        assert done.config.num_epochs == 7.0 and done.device == "cuda:2"
+
+
+def test_what_runs_is_not_deleted_and_what_is_deleted_is_gone(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        made = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+        with pytest.raises(JobRefused, match="is running; stop it first"):
+            jobs.delete(made.id)
+        assert made.folder.path.is_dir()
+        jobs.stop(made.id)
+        wait_until(jobs, made, "stopped")
+        after = jobs.create("ann", "on its result", config(model=str(made.folder.result), device="cuda:1"))
+        with pytest.raises(JobRefused, match="on its result needs the folder of colours"):
+            jobs.delete(made.id)
+        jobs.stop(wait_until_training(jobs, after).id)
+        wait_until(jobs, after, "stopped")
+        jobs.delete(made.id)
+        assert not made.folder.path.exists() and [each.id for each in jobs.list()] == [after.id]
+        assert not list((tmp_path / "runs").glob(".*"))
+        with pytest.raises(NotFound):
+            jobs.delete(made.id)
+
+
+def test_a_link_is_not_followed_when_a_job_is_deleted(tmp_path: Path) -> None:
+    with page(tmp_path, "finish") as jobs:
+        made = wait_until(jobs, jobs.create("ann", "colours", config()), "done")
+        elsewhere = tmp_path / "elsewhere"
+        made.folder.path.rename(elsewhere)
+        made.folder.path.symlink_to(elsewhere)
+        with pytest.raises(JobRefused, match="leads elsewhere"):
+            jobs.delete(made.id)
+        assert (elsewhere / "config.json").exists() and jobs.get(made.id).phase == "done"
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["", "..", "../victim", "/tmp", "victim", "A" * 32, "0" * 32, "\0", f"{'0' * 31}/", "0" * 32 + "\n"],
+)
+def test_an_id_leads_nowhere_but_to_a_job(tmp_path: Path, job_id: str) -> None:
+    with page(tmp_path) as jobs:
+        victims = [tmp_path / "victim", tmp_path / "runs" / "victim", tmp_path / "runs" / ("A" * 32)]
+        for each in victims:
+            each.mkdir()
+        for deed in (
+            jobs.delete,
+            jobs.get,
+            jobs.stop,
+            jobs.resume,
+            jobs.clone,
+            lambda of: jobs.rename(of, "x"),
+        ):
+            with pytest.raises(NotFound):
+                deed(job_id)
+        assert all(each.is_dir() for each in victims)
+
+
+def test_a_name_is_changed_or_made(tmp_path: Path) -> None:
+    with page(tmp_path, "finish") as jobs:
+        made = jobs.create("ann", " ", config(model="/models/llava-7b"))
+        assert made.name == "lora of llava-7b"
+        jobs.rename(made.id, "Ann's colours")
+        assert jobs.get(made.id).name == "Ann's colours"
+        with pytest.raises(InvalidText):
+            jobs.rename(made.id, "x" * 300)
+        with pytest.raises(InvalidText):
+            jobs.create("ann", "x" * 300, config())
+        assert [each.name for each in (tmp_path / "runs").iterdir() if each.is_dir()] == [made.id]
+        wait_until(jobs, made, "done")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        (tmp_path / "runs" / "orders").unlink()
+        (tmp_path / "runs").rmdir()
+        (tmp_path / "runs").write_text("a file")
+        with pytest.raises(LogError, match="cannot be written"):
+            jobs.create("ann", "colours", config())
+        assert jobs.list() == []
+
+
+def test_a_job_knows_nothing_of_the_pages_secrets(tmp_path: Path) -> None:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HF_TOKEN": "for a gated base",
+        "LLAVA_LOOP_WORKER_TOKEN": "secret",
+        "LLAVA_LOOP_ADMIN": "ann:secret",
+        "LLAVA_LOOP_AUTH": "bob:secret",
+        "LLAVA_LOOP_DATABASE_URL": "postgresql://u:secret@h/d",
+        "GRADIO_TEMP_DIR": "/secret",
+    }
+    with page(tmp_path, "finish", environment=environment) as jobs:
+        made = wait_until(jobs, jobs.create("ann", "colours", config()), "done")
+        seen = json.loads((made.folder.path / "environment.json").read_text())
+        assert "secret" not in str(seen) and seen["HF_TOKEN"] == "for a gated base"
+        assert seen["LLAVA_LOOP_JOB"] == made.id
+
+
+def test_who_listens_hears_of_the_beginning_before_the_process_starts(tmp_path: Path) -> None:
+    heard: list[tuple[str, str, str, bool]] = []
+    with page(
+        tmp_path,
+        "finish",
+        on_running=lambda job: heard.append(("on", job.id, job.phase, bool(starts(job.folder.path)))),
+        on_ended=lambda job: heard.append(("off", job.id, job.phase, bool(starts(job.folder.path)))),
+    ) as jobs:
+        first, second = (jobs.create("ann", name, config()) for name in ("1", "2"))
+        wait_for(lambda: len(heard) == 4)
+    of_first = [each for each in heard if each[1] == first.id]
+    assert of_first == [("on", first.id, "running", False), ("off", first.id, "done", True)]
+    assert {each[1] for each in heard} == {first.id, second.id}
+
+
+def test_who_listens_badly_does_no_harm(tmp_path: Path) -> None:
+    def listen(job: object) -> None:
+        raise RuntimeError("no worker")
+
+    with page(tmp_path, "finish", on_running=listen, on_ended=listen) as jobs:
+        wait_until(jobs, jobs.create("ann", "colours", config()), "done")
+        assert mark_of(1) is not None
+        assert jobs.trouble == ""
+
+
+def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with page(tmp_path, command=lambda folder: ["/no/such/program"]) as jobs:
+        failed = wait_until(jobs, jobs.create("ann", "colours", config()), "failed")
+        assert "could not be started" in failed.words and "/no/such/program" in failed.words
+
+
+def test_settings_are_cloned_for_another(tmp_path: Path) -> None:
+    with page(tmp_path, "finish") as jobs:
+        given: TrainingConfig = config(num_epochs=3.0, seed=5)
+        made = jobs.create("ann", "colours", given)
+        assert jobs.clone(made.id) == given
+        wait_until(jobs, made, "done")
+        assert jobs.get(jobs.create("ann", "again", jobs.clone(made.id)).id).config == given
