@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import library_tab, own_events
+from app import library_tab, own_events, tab_wire, training_tab
 from app.browser_event import BrowserEvent
 from app.chat_events import ChatEvents
 from app.chat_feeds import Feeds
@@ -33,7 +33,7 @@ MAX_ANSWERS_AT_ONCE = 32
 def build(events: ChatEvents) -> None:
     """Put the chat into the Blocks that are being built."""
     gr.HTML(shell_html(), elem_id="shell", apply_default_css=False, js_on_load="loop.begin();")
-    feeds = [_feed(name) for name in FEEDS]
+    feeds = [tab_wire.feed(name) for name in FEEDS]
     wire = gr.HTML(
         html_template="",
         elem_classes="wire",
@@ -73,11 +73,12 @@ def build(events: ChatEvents) -> None:
 
 
 def shell_html() -> str:
-    """The page's frame with the examples and the library's parts put in."""
+    """The page's frame with the examples and the parts of the other views put in."""
     page = (FOLDER / "shell.html").read_text(encoding="utf-8").replace("EXAMPLES", _examples_html())
     page = page.replace("REASON_BOXES", reasons_html())
-    page = page.replace("LIBRARY_SIDE", library_tab.side_html())
-    return page.replace("LIBRARY_STAGE", library_tab.stage_html())
+    for name, tab in (("LIBRARY", library_tab), ("TRAINING", training_tab)):
+        page = page.replace(f"{name}_SIDE", tab.side_html()).replace(f"{name}_STAGE", tab.stage_html())
+    return page
 
 
 def head_html() -> str:
@@ -97,10 +98,6 @@ def _examples_html() -> str:
         f'loading="lazy" draggable="false"><span>{escape(each["question"])}</span></button>'
         for each in examples
     )
-
-
-def _feed(name: str) -> gr.HTML:
-    return gr.HTML(html_template="", elem_classes="wire", js_on_load=f"loop.feed({name!r}, watch, props);")
 
 
 def _owner(request: gr.Request) -> str | None:

@@ -1,0 +1,49 @@
+"""What a person would type to do without the page what the form orders."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from app.settings import ROOT, Settings
+from app.training_sources import SELECTION_FILE, Choice
+from conversations.formats.contents import IMAGE_FOLDER
+from conversations.selection import Selection
+from model.training.config import TrainingConfig
+from model.training.run_folder import RunFolder
+
+RUN = Path("runs") / "my-run"
+"""Stands for the folder, which the program names itself when it starts a job."""
+
+CommandLine = Callable[[TrainingConfig, Path], str]
+"""Jobs.command_line."""
+
+
+def shell_lines(command_line: CommandLine, data: Choice, config: TrainingConfig, database_url: str) -> str:
+    """What exports a selection, where it is one, and what trains. For a shell in the program's own folder."""
+    lines = []
+    if data.kind == "library":
+        lines.append(_export(data.selection or Selection(), database_url))
+        written, pictures = str(RUN / SELECTION_FILE), str(RUN / "data" / IMAGE_FOLDER)
+        sources = (
+            replace(each, file=written, pictures=pictures) if each.file == SELECTION_FILE else each
+            for each in config.data
+        )
+        config = config.changed(data=tuple(sources))
+    if len({source.pictures for source in config.data}) > 1:  # for which there is no flag
+        file = shlex.quote(str(RunFolder(RUN).config_file))
+        lines.append(f"mkdir -p {shlex.quote(str(RUN))} && cat > {file} <<'CONFIG'\n{config.to_json()}CONFIG")
+    return "\n".join([*lines, command_line(config, ROOT / RUN)])
+
+
+def _export(selection: Selection, database_url: str) -> str:
+    words = ["python", "-m", "scripts.export_training_json", "--out", str(RUN / "data")]
+    if database_url != Settings.database_url:
+        words += ["--database-url", database_url]
+    for name, value in selection.filters.to_json().items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

@@ -1,0 +1,92 @@
+"""A job for the page: its line in the list, its numbers, and what of it never changes as HTML."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from app.job_values import Job
+from app.training_form import label, shown
+from app.training_words import JOB_PHASES, RUN_PHASES, facts, fraction
+from model.training.config import DataSource, TrainingConfig
+
+
+def line(job: Job) -> dict[str, Any]:
+    """For the list."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "phase": job.phase,
+        "about": f"{phase_words(job)} · {job.config.recipe}",
+        "fraction": fraction(job.status) if job.is_running else None,
+        "at": _iso(job.created_at),
+    }
+
+
+def told(job: Job) -> dict[str, Any]:
+    """What changes while it runs. `unknown`: it runs and nobody can say how far it is."""
+    done = 1.0 if job.phase == "done" else fraction(job.status)
+    return {
+        "id": job.id,
+        "name": job.name,
+        "phase": job.phase,
+        "badge": phase_words(job),
+        "words": job.words,
+        "fraction": done,
+        "unknown": job.is_running and done is None,
+        "facts": facts(job.status),
+        "can": {
+            "stop": job.phase in ("queued", "running"),
+            "resume": job.can_resume,
+            "delete": not job.is_running,
+        },
+    }
+
+
+def phase_words(job: Job) -> str:
+    """In two or three words."""
+    if job.phase == "running" and job.status is not None and not job.status.has_ended:
+        return RUN_PHASES[job.status.phase]
+    return JOB_PHASES[job.phase]
+
+
+def settings_html(job: Job) -> str:
+    """With what it was ordered."""
+    rows = [("Recipe", job.config.recipe), ("Base model", job.config.model)]
+    rows += [("Data", _source(source)) for source in job.config.data]
+    rows += [(label(name), value) for name, value in shown(job.config).items() if value]
+    if job.frees_worker:
+        rows.append(("The worker’s model", "out of memory while it runs"))
+    listed = "".join(
+        f'<div><dt>{escape(name)}</dt><dd dir="auto">{escape(value)}</dd></div>' for name, value in rows
+    )
+    ordered = f'<time datetime="{_iso(job.created_at)}">{job.created_at:%Y-%m-%d %H:%M} UTC</time>'
+    folder = f'<code dir="auto">{escape(str(job.folder.path))}</code>'
+    return f'<p class="faint">Ordered {ordered}; its folder is {folder}</p><dl class="settings">{listed}</dl>'
+
+
+def form_values(config: TrainingConfig, name: str) -> dict[str, Any]:
+    """To fill the form with a job's settings."""
+    sources = [
+        {"kind": "file", "file": each.file, "pictures": each.pictures, "share": f"{100 * each.share:g}"}
+        for each in config.data
+    ]
+    return {
+        "name": name,
+        "recipe": config.recipe,
+        "model": config.model,
+        "data": sources[0],
+        "mixed": sources[1] if len(sources) > 1 else None,
+        "fields": shown(config),
+    }
+
+
+def _source(source: DataSource) -> str:
+    pictures = f", pictures in {source.pictures}" if source.pictures else ""
+    part = f", {100 * source.share:g} % of it" if source.share != 1 else ""
+    return f"{source.file}{pictures}{part}"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat()
