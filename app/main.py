@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from app.chat_events import ChatEvents
     from app.library_exports import LibraryExports
     from app.picture_routes import Tickets
+    from app.result_parts import ResultParts
     from conversations.store import ConversationStore
+
+RUNS = ROOT / "runs"
+"""A folder for each training job, and what a worker of ours takes for its --adapter-root where nothing else is said."""
 
 MAX_UPLOAD = "16mb"
 STATE_SESSIONS = 200
@@ -45,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         _make_folder(settings.data_folder)
         recent = RecentModels(settings.data_folder / "recent_models.json")
         worker = _start_worker(settings, given, recent)
-        _serve(settings, worker, recent)
+        _serve(settings, worker, recent, given)
     except KeyboardInterrupt:
         print("Stopping.")
     except CannotStart as error:
@@ -111,15 +115,20 @@ def _start_worker(
     return worker
 
 
-def _serve(settings: Settings, worker: WorkerProcess | None, recent: RecentModels) -> None:
+def _serve(
+    settings: Settings, worker: WorkerProcess | None, recent: RecentModels, environment: Mapping[str, str]
+) -> None:
     from app.chat_events import ChatEvents
+    from app.jobs import Jobs
     from app.library_exports import LibraryExports
     from app.model_picker import ModelPicker
     from app.picture_routes import Tickets
     from app.prompt_view import PromptView
+    from app.result_parts import ResultParts
     from app.turns import Turns
     from app.upkeep import Upkeep
     from app.visitors import username_of
+    from app.worker_rest import WorkerRest
     from app.worker_status import StatusWatch
     from conversations.errors import LogError
     from conversations.store import ConversationStore
@@ -129,15 +138,20 @@ def _serve(settings: Settings, worker: WorkerProcess | None, recent: RecentModel
     except LogError as error:
         raise CannotStart(str(error)) from error
     upkeep = Upkeep(store)
+    rest = WorkerRest(worker)
+    jobs = Jobs(
+        store.jobs, RUNS, environment=environment, on_running=rest.on_running, on_ended=rest.on_ended
+    )
     try:
         store.recover()
+        address, token = str(settings.worker_url), settings.worker_token
         if worker is not None:
-            client = WorkerClient(worker.base_url, worker.token, data_url=store.images.data_url)
-        else:
-            client = WorkerClient(str(settings.worker_url), settings.worker_token, data_url=store.images.data_url)
+            address, token = worker.base_url, worker.token
+        client = WorkerClient(address, token, data_url=store.images.data_url)
         watch = StatusWatch(client, worker)
         watch.start()
         upkeep.start()
+        jobs.start()
         tickets = Tickets()
         turns = Turns(store, client, lambda: watch.now)
         events = ChatEvents(
@@ -151,14 +165,25 @@ def _serve(settings: Settings, worker: WorkerProcess | None, recent: RecentModel
             models=ModelPicker(worker, recent) if worker is not None else None,
         )
         exports = LibraryExports(store, settings.data_folder / "exports", client)
-        page = launch(settings, store, tickets, events, exports)
+        results = ResultParts.of(
+            jobs,
+            RUNS,
+            client,
+            lambda urls: WorkerClient(address, token, data_url=urls),
+            lambda: watch.now,
+            worker,
+            environment,
+        )
+        page = launch(settings, store, tickets, events, exports, results)
         print(f"LLaVA Loop is at {page.local_url}", flush=True)
         if settings.share:
             print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)
         page.block_thread()
         watch.stop()
         exports.job.stop(SECONDS_TO_STOP)
+        results.stop()
     finally:
+        jobs.close()
         upkeep.stop()
         store.close()
 
@@ -169,9 +194,11 @@ def launch(
     tickets: Tickets,
     events: ChatEvents,
     exports: LibraryExports | None = None,
+    results: ResultParts | None = None,
 ) -> Blocks:
     """Import the framework, build the page and serve it from a thread. Returns once it answers. `exports`: where the
-    library's data sets are made; without it the page has no library."""
+    library's data sets are made; without it the page has no library. Without `results`
+    nothing can be done with what a run brought out."""
     os.environ.setdefault("GRADIO_TEMP_DIR", str((settings.data_folder / "uploads").resolve()))
     from starlette.middleware import Middleware
 
@@ -203,10 +230,12 @@ def launch(
         library = LibraryEvents(store, exports, may_review)
         imports = LibraryImports(store, settings.data_folder / "imports", exports.job)
         routes += LibraryRoutes(store, exports, imports, owner_of, may_review).routes()
+    if results is not None:
+        routes += results.routes(owner_of, may_review)
     doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))
-    page = build_page(events, library)
+    page = build_page(events, library, results.events(may_review) if results is not None else None)
     page.queue(max_size=256)
     page.launch(
         server_name=settings.host,

@@ -36,27 +36,16 @@ def frame_html(job: Job) -> str:
     )
 
 
-def scores_html(job: Job, rows: Sequence[HeldOut]) -> str:
+def scores_html(rows: Sequence[HeldOut]) -> str:
     """The share of held-out answers that were exactly right, before and after."""
     counted = shares(rows)
     if not counted.number:
         return '<p class="faint">Nothing was held out, so there is nothing to compare.</p>'
-    status = job.folder.status()
-    loss = ""
-    if (
-        status is not None
-        and status.held_out_loss_before is not None
-        and status.held_out_loss_after is not None
-    ):
-        loss = (
-            f'<p class="loss">Held-out loss <b>{status.held_out_loss_before:.3f}</b> → '
-            f"<b>{status.held_out_loss_after:.3f}</b></p>"
-        )
     of = f"{counted.number:,} held-out {'answer' if counted.number == 1 else 'answers'} exactly right"
     return (
-        f'<div class="shares">{_share("before", counted.before, counted)}'
+        f'<div class="outcome-shares">{_share("before", counted.before, counted)}'
         f'<svg class="icon to" aria-hidden="true"><use href="#icon-right"></use></svg>'
-        f'{_share("after", counted.after, counted)}<div class="of"><p>of {of}</p>{loss}</div></div>'
+        f'{_share("after", counted.after, counted)}<div class="of"><p>of {of}</p></div></div>'
     )
 
 
