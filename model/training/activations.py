@@ -28,22 +28,26 @@ class Batch:
         return self.num_samples * self.num_tokens
 
 
-def activation_bytes(shape: ModelShape, config: TrainingConfig, batch: Batch, bytes_per_number: int) -> int:
-    """Of the language model's layers. With checkpointing only what goes into each layer is kept, and one layer's own
-    tensors at a time (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", section 4.1)."""
-    layer = _layer_bytes(shape, config, batch, bytes_per_number)
-    stream = batch.num_places * shape.width * _stream_bytes(config, bytes_per_number)
-    on_the_way_back = batch.num_places * 4 * shape.mlp_width * bytes_per_number
-    outside = 4 * stream  # words, words with pictures, their sum, what the last norm keeps
+def activation_bytes(
+    shape: ModelShape, config: TrainingConfig, batch: Batch, bytes_per_number: int, *, fused_dropout: bool
+) -> int:
+    """At the highest point of a step, scores over the vocabulary included: when the way back begins, or with
+    checkpointing, which keeps only what goes into each layer, in the middle of one (Chen et al. 2016, "Training Deep
+    Nets with Sublinear Memory Cost", section 4.1). `fused_dropout`: a GPU's, which keeps a byte an element."""
+    layer = _layer_bytes(shape, config, batch, bytes_per_number, 1 if fused_dropout else 4)
+    a_stream = batch.num_places * shape.width * _stream_bytes(config, bytes_per_number)
+    on_the_way_back = batch.num_places * 2 * shape.mlp_width * bytes_per_number
+    last_norm = 2 * a_stream
+    scores = _score_bytes(shape, batch, bytes_per_number)
     if config.activation_checkpointing:
-        return round(shape.num_layers * stream + layer + on_the_way_back + outside)
-    return round(shape.num_layers * layer + on_the_way_back + outside)
+        return round(shape.num_layers * a_stream + last_norm + max(scores, layer + on_the_way_back))
+    return round(shape.num_layers * layer + last_norm + max(scores, on_the_way_back))
 
 
-def score_bytes(shape: ModelShape, batch: Batch, bytes_per_number: int) -> int:
+def _score_bytes(shape: ModelShape, batch: Batch, bytes_per_number: int) -> int:
     """Of the scores over the vocabulary, which there are at learned positions only: as computed, in float32, their
     logarithms, and the gradient of those."""
-    copies = (4 + 4 + 4) if bytes_per_number == 4 else (bytes_per_number + 4 + 4 + 4)
+    copies = 4 + 4 + 4 + (bytes_per_number if bytes_per_number < 4 else 0)
     return batch.num_trained * shape.vocabulary * copies
 
 
@@ -51,20 +55,22 @@ def _stream_bytes(config: TrainingConfig, bytes_per_number: int) -> int:
     return 4 if config.recipe == "finetune" else bytes_per_number
 
 
-def _layer_bytes(shape: ModelShape, config: TrainingConfig, batch: Batch, number: int) -> float:
-    """One layer's tensors. `number` is the size of a number in products."""
+def _layer_bytes(
+    shape: ModelShape, config: TrainingConfig, batch: Batch, number: int, mask_bytes: int
+) -> float:
+    """What one layer keeps. `number` is the size of a number in products."""
     width, mlp, query, key = shape.width, shape.mlp_width, shape.query_width, shape.key_width
     trains_weights = config.recipe == "finetune"
     norms = 2 * width * 4  # what goes into each norm, in float32
     if trains_weights:
         norms += 2 * width * 4  # and the normalised stream, for the gradient of the norm's own weight
-        norms += 2 * width * number  # and what comes out of it, for those of the products behind it
-    # After the turn by position keys and values are repeated for each query head.
-    attention = (2 * query + 2 * query) * number if query != key else (2 * query + 2 * key) * number
+        # What comes out, for the products behind it; in half precision each of the five makes its own copy.
+        norms += (5 if number < 4 else 2) * width * number
+    attention = (2 * query + 2 * key) * number
     products = 3 * mlp * number + (mlp * number if trains_weights else 0)
     updates = 0.0
     if config.keeps_adapter:
         inputs = sum(columns for _, columns in shape.linears)
-        dropped = (number + (1 if number < 4 else 4) if config.lora_dropout else 0) * inputs
-        updates = dropped + len(shape.linears) * config.lora_rank * number
+        dropped = number + (mask_bytes if config.lora_dropout else 0)
+        updates = dropped * inputs + len(shape.linears) * config.lora_rank * number
     return batch.num_places * (norms + attention + products + updates)

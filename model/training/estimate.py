@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from model.training.activations import Batch, activation_bytes, score_bytes
+from model.training.activations import Batch, activation_bytes
 from model.training.config import TrainingConfig
 from model.training.machine import Efficiency, Machine
 from model.training.model_shape import ModelShape
@@ -108,8 +108,9 @@ def _made(run: Run) -> Estimate:
     batch = _largest_batch(config, work)
     weights = round(weight_bytes(config, shape, machine.bytes_per_number))
     optimizer = round(BYTES_OF_MOMENTS[config.optimizer] * trained)
-    activations = activation_bytes(shape, config, batch, machine.bytes_per_number)
-    activations += score_bytes(shape, batch, machine.bytes_per_number)
+    activations = activation_bytes(
+        shape, config, batch, machine.bytes_per_number, fused_dropout=machine.device == "cuda"
+    )
     memory = weights + 4 * trained + optimizer + activations + machine.base_memory
     features = work.num_pictures * shape.num_patches * shape.tower_width * min(4, machine.bytes_per_number)
     result = 4 * (trained if config.keeps_adapter else shape.num_weights)
