@@ -29,8 +29,11 @@ def command_line(config: TrainingConfig, folder: Path) -> str:
     none)."""
     run = [_near(sys.executable), "-m", "scripts.train", "--run", _near(folder)]
     pictures = {source.pictures for source in config.data}
-    if RunFolder(folder).config_file.exists() or len(pictures) > 1:
+    if RunFolder(folder).config_file.exists():
         return shlex.join(run)
+    if len(pictures) > 1:
+        where, file = shlex.quote(_near(folder)), shlex.quote(_near(RunFolder(folder).config_file))
+        return f"mkdir -p {where} && cat > {file} <<'END'\n{config.to_json()}END\n{shlex.join(run)}"
     run += ["--recipe", config.recipe, "--model", config.model]
     for source in config.data:
         run += ["--data", _source(source)]

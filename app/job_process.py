@@ -97,19 +97,18 @@ def find(job_id: str) -> ProcessMark | None:
 
 
 def ask_to_end(mark: ProcessMark) -> None:
-    """SIGTERM to its group."""
-    _signal(mark, signal.SIGTERM)
+    """SIGTERM to the process alone, since it needs those that read its data until its checkpoint is saved; a launcher
+    of several processes passes it on to them."""
+    if is_running(mark):
+        with suppress(ProcessLookupError):
+            os.kill(mark.pid, signal.SIGTERM)
 
 
 def kill(mark: ProcessMark) -> None:
-    """SIGKILL to its group."""
-    _signal(mark, signal.SIGKILL)
-
-
-def _signal(mark: ProcessMark, number: signal.Signals) -> None:
+    """SIGKILL to its whole group."""
     if is_running(mark):
         with suppress(ProcessLookupError):
-            os.killpg(mark.pid, number)
+            os.killpg(mark.pid, signal.SIGKILL)
 
 
 def kill_remains(pid: int) -> None:
