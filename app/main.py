@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.library_exports import LibraryExports
     from app.picture_routes import Tickets
     from app.result_parts import ResultParts
+    from app.training_parts import TrainingParts
     from conversations.store import ConversationStore
 
 RUNS = ROOT / "runs"
@@ -125,6 +126,7 @@ def _serve(
     from app.picture_routes import Tickets
     from app.prompt_view import PromptView
     from app.result_parts import ResultParts
+    from app.training_parts import TrainingParts
     from app.turns import Turns
     from app.upkeep import Upkeep
     from app.visitors import username_of
@@ -165,6 +167,16 @@ def _serve(
             models=ModelPicker(worker, recent) if worker is not None else None,
         )
         exports = LibraryExports(store, settings.data_folder / "exports", client)
+        training = TrainingParts.of(
+            jobs,
+            store,
+            exports,
+            settings.data_folder,
+            settings.database_url,
+            environment,
+            recent=recent,
+            running=lambda: worker.options if worker is not None else None,
+        )
         results = ResultParts.of(
             jobs,
             RUNS,
@@ -174,13 +186,14 @@ def _serve(
             worker,
             environment,
         )
-        page = launch(settings, store, tickets, events, exports, results)
+        page = launch(settings, store, tickets, events, exports, training, results)
         print(f"LLaVA Loop is at {page.local_url}", flush=True)
         if settings.share:
             print(f"Public link: {page.share_url or 'none, the relay could not be reached'}", flush=True)
         page.block_thread()
         watch.stop()
         exports.job.stop(SECONDS_TO_STOP)
+        training.stop()
         results.stop()
     finally:
         jobs.close()
@@ -194,11 +207,12 @@ def launch(
     tickets: Tickets,
     events: ChatEvents,
     exports: LibraryExports | None = None,
+    training: TrainingParts | None = None,
     results: ResultParts | None = None,
 ) -> Blocks:
     """Import the framework, build the page and serve it from a thread. Returns once it answers. `exports`: where the
-    library's data sets are made; without it the page has no library. Without `results`
-    nothing can be done with what a run brought out."""
+    library's data sets are made; without it the page has no library. `training`: without it there is no such view,
+    and without `results` nothing can be done with what a run brought out."""
     os.environ.setdefault("GRADIO_TEMP_DIR", str((settings.data_folder / "uploads").resolve()))
     from starlette.middleware import Middleware
 
@@ -235,7 +249,12 @@ def launch(
     doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))
-    page = build_page(events, library, results.events(may_review) if results is not None else None)
+    page = build_page(
+        events,
+        library,
+        training.events(may_review) if training is not None else None,
+        results.events(may_review) if results is not None else None,
+    )
     page.queue(max_size=256)
     page.launch(
         server_name=settings.host,

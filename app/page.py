@@ -6,12 +6,13 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import chat_tab, library_tab, result_tab
+from app import chat_tab, library_tab, result_tab, training_tab
 from app.chat_events import ChatEvents
 from app.library_events import LibraryEvents
 from app.result_events import ResultEvents
+from app.training_events import TrainingEvents
 
-STYLES = [Path(__file__).with_name("style.css"), library_tab.STYLE, result_tab.STYLE]
+STYLES = [Path(__file__).with_name("style.css"), library_tab.STYLE, training_tab.STYLE, result_tab.STYLE]
 TITLE = "LLaVA Loop"
 SECONDS_BETWEEN_CLEANINGS, SECONDS_KEPT = 3_600, 86_400
 
@@ -19,9 +20,10 @@ SECONDS_BETWEEN_CLEANINGS, SECONDS_KEPT = 3_600, 86_400
 def build_page(
     events: ChatEvents,
     library: LibraryEvents | None = None,
+    training: TrainingEvents | None = None,
     results: ResultEvents | None = None,
 ) -> gr.Blocks:
-    """The Blocks, ready to launch. Without `library` or `results` there is none, for anybody."""
+    """The Blocks, ready to launch. Without `library`, `training` or `results` there is none, for anybody."""
     with gr.Blocks(
         title=TITLE,
         analytics_enabled=False,
@@ -31,6 +33,8 @@ def build_page(
         chat_tab.build(events)
         if library is not None:
             library_tab.build(library)
+        if training is not None:
+            training_tab.build(training)
         if results is not None:
             result_tab.build(results)
     return page

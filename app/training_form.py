@@ -69,7 +69,8 @@ def read(name: str, typed: str) -> Any:
 
 
 def label(name: str) -> str:
-    return name.replace("_", " ").replace("lora", "LoRA").capitalize().replace("Lora", "LoRA")
+    words = name.removeprefix("num_").replace("_", " ").capitalize()
+    return words.replace("Lora", "LoRA")
 
 
 def _field_html(name: str) -> str:

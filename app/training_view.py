@@ -46,8 +46,8 @@ def told(job: Job) -> dict[str, Any]:
 
 def phase_words(job: Job) -> str:
     """In two or three words."""
-    if job.phase == "running" and job.status is not None and not job.status.has_ended:
-        return RUN_PHASES[job.status.phase]
+    if job.phase == "running" and job.status is not None:
+        return "Ending" if job.status.has_ended else RUN_PHASES[job.status.phase]
     return JOB_PHASES[job.phase]
 
 

@@ -49,11 +49,8 @@ def log_since(file: Path, num_bytes: int) -> dict[str, Any]:
         data = data.partition(b"\n")[2]
     end = len(data) - _num_begun(data)
     text = data[:end].decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-    return {
-        "whole": is_cut or start != num_bytes or start == 0,
-        "bytes": size - (len(data) - end),
-        "text": text,
-    }
+    is_whole = is_cut or start != num_bytes or start == 0
+    return {"whole": is_whole, "from": start, "bytes": size - (len(data) - end), "text": text}
 
 
 def _num_begun(data: bytes) -> int:

@@ -1,7 +1,7 @@
 // Curves as SVG, drawn here: axes with round numbers, the value under the pointer or, with the arrow keys, under the mark.
 "use strict";
 (() => {
-  const { $ } = loop;
+  const { $, $$ } = loop;
   const HEIGHT = 190;
   const MARGIN = { top: 10, right: 12, bottom: 26, left: 52 };
   const SMOOTH_FROM = 40; // points, from which on a noisy curve gets a smooth one in front
@@ -55,8 +55,8 @@
   loop.plot = (title, series, { format = short, zero = false } = {}) => {
     const figure = document.createElement("figure");
     figure.className = "plot";
-    const legend = series.map((each) => `<span data-kind="${each.kind}">${each.words}</span>`).join("");
-    figure.innerHTML = `<figcaption><b>${title}</b><span class="legend">${series.length > 1 ? legend : ""}</span><output></output></figcaption>`;
+    const legend = series.map((each) => `<span data-kind="${each.kind}" data-of="${each.name}">${each.words}</span>`).join("");
+    figure.innerHTML = `<figcaption><b>${title}</b><span class="legend">${legend}</span><output></output></figcaption>`;
     const svg = element("svg", { tabindex: "0", role: "img" });
     figure.append(svg);
     let points = [];
@@ -83,6 +83,7 @@
       const shown = series.filter((each) => points.some((point) => point[each.name] !== undefined));
       figure.hidden = !shown.length;
       if (!shown.length) return;
+      for (const each of $$(".legend span", figure)) each.hidden = shown.length < 2 || !shown.some(({ name }) => name === each.dataset.of);
       const last = points.at(-1).step;
       const first = Math.min(points[0].step, last - 1);
       const [low, high] = extent();

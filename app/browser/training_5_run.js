@@ -72,13 +72,13 @@
 
   // -- curves
   function begun() {
-    const percent = (value) => (value >= 1e-3 ? String(+value.toPrecision(3)) : value.toExponential(2));
+    const rate = (value) => (value >= 1e-3 || !value ? String(+value.toPrecision(3)) : value.toExponential(1).replace(".0e", "e"));
     plots = [
       loop.plot("Loss", [
         { name: "loss", words: "training", kind: "first", noisy: true },
         { name: "held_out_loss", words: "held out", kind: "second", dots: true },
       ]),
-      loop.plot("Learning rate", [{ name: "learning_rate", words: "rate", kind: "first" }], { format: percent, zero: true }),
+      loop.plot("Learning rate", [{ name: "learning_rate", words: "rate", kind: "first" }], { format: rate, zero: true }),
       loop.plot("Tokens per second", [{ name: "tokens_per_second", words: "tokens", kind: "first", noisy: true }], { zero: true }),
     ];
     $("#plots").append(...plots.map((each) => each.figure));
