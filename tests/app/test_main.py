@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,12 @@ def test_the_worker_is_started_before_the_page_is_built_and_stopped_however_it_e
         def stop(self) -> None:
             happened.append("stop")
 
-    def serve(settings: Settings, worker: Worker, recent: RecentModels) -> None:
+    def serve(
+        settings: Settings, worker: Worker, recent: RecentModels, environment: Mapping[str, str]
+    ) -> None:
         happened.append("serve")
-        assert "HF_HUB_OFFLINE" not in worker.environment and os.environ["HF_HUB_OFFLINE"] == "1"
+        assert "HF_HUB_OFFLINE" not in worker.environment and "HF_HUB_OFFLINE" not in environment
+        assert os.environ["HF_HUB_OFFLINE"] == "1"
         assert [each.model for each in recent.all().values()] == ["some/where"]
         raise KeyboardInterrupt
 
