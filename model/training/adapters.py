@@ -29,7 +29,6 @@ def prepare(llava: Llava, config: TrainingConfig) -> PeftModel | None:
     """Freeze and unfreeze in place; the PEFT model around it where the recipe has adapters. What is trained is in
     float32, so that small steps are not rounded away."""
     llava.requires_grad_(False)
-    llava.config.use_cache = False
     projector = llava.model.multi_modal_projector.requires_grad_(True).float()
     adapted = None
     if config.recipe == "finetune":
@@ -43,7 +42,7 @@ def prepare(llava: Llava, config: TrainingConfig) -> PeftModel | None:
         adapted = get_peft_model(llava, lora, autocast_adapter_dtype=True)
         projector.requires_grad_(True)  # PEFT freezes all that is not its own
     if config.activation_checkpointing:
-        llava.model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        llava.model.language_model.activation_checkpointing_enable({"use_reentrant": False})
         llava.enable_input_require_grads()
     return adapted
 
@@ -60,7 +59,6 @@ def trained_state(network: nn.Module) -> dict[str, torch.Tensor]:
 def write_result(folder: Path, loaded: LoadedModel, adapted: PeftModel | None, base: str) -> None:
     """An adapter that a worker loads, or a whole checkpoint. `base` is what the adapter says it was made on."""
     if adapted is None:
-        loaded.model.config.use_cache = True
         save(folder, loaded.model.eval(), loaded.tokenizer)
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -270,6 +270,7 @@ class LlavaTrainer(Trainer):
         shares = [share(self.lr_scheduler.last_epoch) for share in self.lr_scheduler.lr_lambdas]
         for group, rate, share, decay in zip(self.optimizer.param_groups, rates, shares, decays, strict=True):
             group |= {"initial_lr": rate, "lr": rate * share, "weight_decay": decay}
+        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]  # what is logged
 
 
 @contextmanager

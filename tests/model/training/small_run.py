@@ -1,5 +1,7 @@
-"""Small runs for tests: training JSON with drawn pictures, a config for the tiny checkpoint, and runs in processes of
-their own that are forked from one which has imported everything, so that a real kill costs no ten seconds of imports."""
+"""Small runs for tests: training JSON with drawn pictures, a config for the tiny checkpoint, and runs in processes.
+
+The processes are forked from one which has imported everything, so that a kill does not cost ten seconds of imports.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -89,11 +92,12 @@ def status_of(folder: RunFolder) -> RunStatus:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the process may take, in bytes: a file's length, and address space beyond what it has at its start. And the
-    step after whose log it is killed."""
+    step after whose log it is killed, or in which it is asked to stop, after its first batch."""
 
     file_bytes: int | None = None
     more_memory: int | None = None
     killed_at: int | None = None
+    stopped_in: int | None = None
 
 
 def start(folder: RunFolder, limits: Limits | None = None) -> ForkServerProcess:
@@ -139,6 +143,8 @@ def _train(path: str, limits: Limits) -> None:
     os.dup2(log, 2)
     if limits.killed_at is not None:
         _kill_at(limits.killed_at)
+    if limits.stopped_in is not None:
+        _stop_in(limits.stopped_in)
     if limits.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     if limits.more_memory is not None:
@@ -149,8 +155,6 @@ def _train(path: str, limits: Limits) -> None:
 
 def _kill_at(step: int) -> None:
     """Nothing of Python runs after it: no handler, no flush."""
-    import signal
-
     from model.training.reporter import Reporter
 
     tell = Reporter.metrics
@@ -161,3 +165,17 @@ def _kill_at(step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Reporter.metrics = metrics  # type: ignore[method-assign]
+
+
+def _stop_in(step: int) -> None:
+    from model.training.trainer import LlavaTrainer
+
+    compute = LlavaTrainer.training_step
+
+    def training_step(self: LlavaTrainer, *args: Any, **kwargs: Any) -> Any:
+        loss = compute(self, *args, **kwargs)
+        if self.state.global_step == step - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    LlavaTrainer.training_step = training_step  # type: ignore[method-assign]
