@@ -20,7 +20,7 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._]+")
 
 def name_for(job_name: str, job_id: str, taken: Collection[str]) -> str:
     """A name that the worker takes, as close to the job's as can be; with the id's end where another has it."""
-    plain = unicodedata.normalize("NFKD", job_name).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", job_name.replace("ß", "ss")).encode("ascii", "ignore").decode()
     name = _NOT_IN_A_NAME.sub("-", plain).strip("-._")[:LONGEST].rstrip("-._") or f"adapter-{job_id[-6:]}"
     if name not in taken:
         return name
