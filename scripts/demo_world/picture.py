@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 
 from PIL import Image, ImageDraw
 
@@ -17,14 +18,14 @@ _OVERSAMPLING = 2
 _COLOUR_JITTER = 12
 
 
-def draw(scene: Scene, size: int) -> Image.Image:
-    """The scene as an RGB picture of size x size pixels."""
+def draw(scene: Scene, size: int, paints: Mapping[str, tuple[int, int, int]] = PAINTS) -> Image.Image:
+    """The scene as an RGB picture of size x size pixels. `paints` has the colours of its things by name."""
     side = size * _OVERSAMPLING
     rng = random.Random(f"paint-{scene.seed}")
     canvas = _background(scene, side)
     pen = ImageDraw.Draw(canvas)
     for thing in scene.things:
-        _draw_thing(pen, thing, side, _jitter(rng, PAINTS[thing.colour]))
+        _draw_thing(pen, thing, side, _jitter(rng, paints[thing.colour]))
     return canvas.resize((size, size), Image.Resampling.BOX)
 
 
