@@ -139,6 +139,8 @@ class Jobs:
         name = name.strip() or f"{config.recipe} of {Path(config.model).name or config.model}"
         try:
             with told(self._runs):
+                # What people wrote, which an export holds, is for nobody else on the machine.
+                folder.path.mkdir(mode=0o700, parents=True)
                 folder.write_config(config)
                 if data is not None:
                     (folder.path / "data").mkdir()
@@ -192,6 +194,8 @@ class Jobs:
             raise JobRefused(
                 f"The folder {folder.path} of {record.name} is not there; clone its settings to begin again."
             )
+        if self._data.is_writing(job_id):
+            raise JobRefused(f"The data of {record.name} is still being written; wait until it is.")
         if record.data == "wanted":
             raise JobRefused(
                 f"The data of {record.name} was never written; choose it anew and clone the settings."
@@ -262,6 +266,12 @@ class Jobs:
         words = record.words
         if record.phase == "running":
             words = status.words if status is not None else f"Runs on {record.host}."
+        elif record.phase == "queued" and record.host != HOST:
+            words = f"Waits for a page on {record.host}."
+        elif record.phase == "queued" and not folder.path.is_dir():
+            words = (
+                f"Its folder {folder.path} is not there, so it cannot begin; put it back, or delete the job."
+            )
         elif record.phase == "queued":
             words = words or "Waits until its device is free."
         return Job(

@@ -174,8 +174,9 @@ class JobRecords:
     # -- the queue -------------------------------------------------------------------------------------------
 
     def data_written(self, job_id: str, config: str) -> bool:
-        """Its data is there, as this config names it."""
-        return self._change(job_id, data="written", config=config, words="", page="")
+        """Its data is there, as this config names it. One that was stopped meanwhile keeps its words."""
+        written = {"data": "written", "config": config, "page": ""}
+        return self._change(job_id, ("queued",), words="", **written) or self._change(job_id, **written)
 
     def claim(self, job_id: str, device: str, config: str) -> bool:
         """Take a queued job for this page to start: True for one page alone, and only while nothing else runs on this

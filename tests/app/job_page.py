@@ -6,14 +6,19 @@ it until its input ends.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from app.jobs import Job, Jobs
+from conversations.database import Database
 from conversations.store import ConversationStore
 from model.training.config import DataSource, TrainingConfig
 
@@ -31,7 +36,18 @@ def config(**changes: Any) -> TrainingConfig:
 
 
 def open_store(folder: Path) -> ConversationStore:
+    """A database that is there is taken as it is; a new one is copied, since making the tables takes a while."""
+    if not (folder / "chats.db").exists():
+        shutil.copyfile(_empty_database(), folder / "chats.db")
     return ConversationStore.open(f"sqlite:///{folder / 'chats.db'}", folder / "pictures")
+
+
+@cache
+def _empty_database() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="jobs"))
+    atexit.register(shutil.rmtree, folder)
+    Database(f"sqlite:///{folder / 'chats.db'}").close()
+    return folder / "chats.db"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from app.job_process import mark_of
 from app.jobs import JobRefused
-from conversations.errors import InvalidText, LogError, NotFound
+from conversations.errors import DiskFull, InvalidText, LogError, NotFound
 from model.training.config import DataSource, TrainingConfig
+from model.training.run_folder import RunFolder
 from tests.app.job_page import config, page, wait_for, wait_until, wait_until_training
 
 
@@ -211,26 +213,35 @@ def test_a_link_is_not_followed_when_a_job_is_deleted(tmp_path: Path) -> None:
         assert (elsewhere / "config.json").exists() and jobs.get(made.id).phase == "done"
 
 
-@pytest.mark.parametrize(
-    "job_id",
-    ["", "..", "../victim", "/tmp", "victim", "A" * 32, "0" * 32, "\0", f"{'0' * 31}/", "0" * 32 + "\n"],
-)
-def test_an_id_leads_nowhere_but_to_a_job(tmp_path: Path, job_id: str) -> None:
+def test_an_id_leads_nowhere_but_to_a_job(tmp_path: Path) -> None:
+    victims = [tmp_path / "victim", tmp_path / "runs" / "victim", tmp_path / "runs" / ("A" * 32)]
     with page(tmp_path) as jobs:
-        victims = [tmp_path / "victim", tmp_path / "runs" / "victim", tmp_path / "runs" / ("A" * 32)]
         for each in victims:
             each.mkdir()
-        for deed in (
-            jobs.delete,
-            jobs.get,
-            jobs.stop,
-            jobs.resume,
-            jobs.clone,
-            lambda of: jobs.rename(of, "x"),
+        zeros = "0" * 32
+        for job_id in (
+            "",
+            "..",
+            "../victim",
+            "/tmp",
+            "victim",
+            "A" * 32,
+            zeros,
+            "\0",
+            zeros[1:] + "/",
+            zeros + "\n",
         ):
-            with pytest.raises(NotFound):
-                deed(job_id)
-        assert all(each.is_dir() for each in victims)
+            for deed in (
+                jobs.delete,
+                jobs.get,
+                jobs.stop,
+                jobs.resume,
+                jobs.clone,
+                lambda of: jobs.rename(of, "x"),
+            ):
+                with pytest.raises(NotFound):
+                    deed(job_id)
+    assert all(each.is_dir() for each in victims)
 
 
 def test_a_name_is_changed_or_made(tmp_path: Path) -> None:
@@ -244,6 +255,59 @@ def test_a_name_is_changed_or_made(tmp_path: Path) -> None:
         with pytest.raises(InvalidText):
             jobs.create("ann", "x" * 300, config())
         assert [each.name for each in (tmp_path / "runs").iterdir() if each.is_dir()] == [made.id]
+        wait_until(jobs, made, "done")
+
+
+def test_what_is_stopped_while_its_data_is_written_can_be_resumed_later(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def write(folder: Path) -> None:
+        go_on.wait(20)
+
+    with page(tmp_path, "finish") as jobs:
+        made = jobs.create("ann", "colours", config(), data=write)
+        jobs.stop(made.id)
+        for deed in (jobs.resume, jobs.delete):
+            with pytest.raises(JobRefused, match="being written"):
+                deed(made.id)
+        go_on.set()
+        wait_for(lambda: jobs._records.get(made.id).data == "written")
+        assert jobs.get(made.id).words == "Stopped before it began." and starts(made.folder.path) == []
+        jobs.resume(made.id)
+        wait_until(jobs, made, "done")
+
+
+def test_a_folder_that_was_taken_away_is_told_and_the_job_can_be_deleted(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        first, made = jobs.create("ann", "1", config()), jobs.create("ann", "2", config())
+        wait_until_training(jobs, first)
+        made.folder.path.rename(tmp_path / "away")
+        jobs.stop(first.id)
+        wait_until(jobs, first, "stopped")
+        assert f"{made.folder.path} is not there" in jobs.get(made.id).words
+        jobs.stop(made.id)
+        with pytest.raises(JobRefused, match="is not there"):
+            jobs.resume(made.id)
+        jobs.delete(made.id)
+        assert [each.id for each in jobs.list()] == [first.id]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(folder: RunFolder, config: TrainingConfig) -> None:
+        folder.config_file.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with page(tmp_path) as jobs:
+        monkeypatch.setattr(RunFolder, "write_config", write)
+        with pytest.raises(DiskFull, match="no room left on the disk"):
+            jobs.create("ann", "colours", config())
+        assert jobs.list() == [] and [each.name for each in (tmp_path / "runs").iterdir()] == ["orders"]
+
+
+def test_what_people_wrote_is_for_nobody_else_on_the_machine(tmp_path: Path) -> None:
+    with page(tmp_path, "finish") as jobs:
+        made = jobs.create("ann", "colours", config())
+        assert made.folder.path.stat().st_mode & 0o777 == 0o700
         wait_until(jobs, made, "done")
 
 
