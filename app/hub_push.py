@@ -53,12 +53,13 @@ def order(
         "push",
         f"Putting {job.name} on the Hub as {repo}",
         argv,
-        environment_of(environment, **({"HF_TOKEN": token} if token else {})),
+        # Who presses the button wants to go online, whatever the page itself was started with.
+        environment_of(environment, HF_HUB_OFFLINE="0", **({"HF_TOKEN": token} if token else {})),
         said=lambda output: (
             f"Uploading to {repo}" if output.startswith(f"To {repo} ") else f"Writing {job.name}"
         ),
         done=lambda output: _address(output) or f"It is on the Hub as {repo}.",
-        failed=lambda words: _KEPT.sub("; try again.", words),
+        failed=without_folder,
         tidy=tidy,
         secret=token,
     )
@@ -88,6 +89,10 @@ def _write_card(folder: Path, job: Job) -> list[str]:
         (place / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
         flags += ["--scores", str(place / "scores.json")]
     return flags
+
+
+def without_folder(words: str) -> str:
+    return _KEPT.sub("; try again.", words)
 
 
 def _address(output: str) -> str:

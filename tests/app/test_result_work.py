@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app.hub_push import without_folder
 from app.result_work import Order, ResultWork, WorkRunning, environment_of, failure
 from tests.app.test_worker_process import wait_for
 
@@ -95,3 +96,22 @@ def test_the_pages_secrets_do_not_reach_it() -> None:
     given = {"LLAVA_LOOP_AUTH": "eve:secret", "PATH": "/bin", "HF_HUB_DISABLE_PROGRESS_BARS": "0"}
     made = environment_of(given, HF_TOKEN="t")
     assert "LLAVA_LOOP_AUTH" not in made and made["PATH"] == "/bin" and made["HF_TOKEN"] == "t"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "http://hub cannot be reached (refused); the folder /runs/a/hub is whole, run the command again once "
+            "there is a connection.",
+            "http://hub cannot be reached (refused); try again.",
+        ),
+        (
+            "http://hub answered 500 to the upload of a/b: oops. The folder /runs/a/hub is whole; run the command again.",
+            "http://hub answered 500 to the upload of a/b: oops; try again.",
+        ),
+        ("There is no room.", "There is no room."),
+    ],
+)
+def test_an_upload_that_failed_names_a_remedy_that_the_page_has(said: str, told: str) -> None:
+    assert without_folder(said) == told

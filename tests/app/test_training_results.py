@@ -6,6 +6,7 @@ import io
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from app.both_answers import Asking, BothAnswers
 from app.held_out import find, picture_file
 from app.library_zip import zip_pieces
 from app.result_copies import ResultCopies
+from app.result_work import WorkState
 from app.training_results import ResultRefused, TrainingResults
 from app.worker_client import ChatRequest, Piece, WorkerClient
 from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
@@ -32,6 +34,7 @@ from tests.app.finished_run import (
 )
 from tests.app.test_worker_process import wait_for
 from tests.browser.running_page import environment
+from tests.scripts.local_hub import TOKEN, LocalHub, local_hub
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -157,6 +160,15 @@ def test_a_run_without_a_result_and_one_that_is_not_there_are_refused_in_words(h
         house.copies.folder(JOB, "..")
 
 
+def test_an_adapter_is_merged_into_a_whole_checkpoint_once(house: House) -> None:
+    folder = merged(house, house.jobs.get(JOB))
+    assert house.copies.work.state.words == "Merged into one whole checkpoint."
+    assert (folder / "model.safetensors").is_file() and not list(folder.parent.glob(".merged-*"))
+    with pytest.raises(ResultRefused, match="merged already"):
+        house.copies.merge(JOB)
+    assert house.copies.folder(JOB, "merged") == folder
+
+
 def merged(house: House, job: FinishedJob) -> Path:
     folder = job.folder.path / "merged"
     if not folder.exists():
@@ -166,14 +178,12 @@ def merged(house: House, job: FinishedJob) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 def test_what_was_merged_becomes_the_model_and_answers_as_the_adapter_did(house: House) -> None:
     name = house.results.load(JOB)
     as_adapter = house.answer(name)
     house.results.unload(JOB)
-    folder = merged(house, house.jobs.get(JOB))
-    assert (folder / "model.safetensors").is_file() and not list(folder.parent.glob(".merged-*"))
-    with pytest.raises(ResultRefused, match="merged already"):
-        house.copies.merge(JOB)
+    merged(house, house.jobs.get(JOB))
     house.results.switch(JOB, "merged")
     wait_for(lambda: house.is_running("Corrected-colours"), 120)
     assert house.results.standing(house.jobs.get(JOB)).runs == "merged"
@@ -188,6 +198,51 @@ def test_a_merge_that_is_stopped_leaves_nothing(house: House) -> None:
     house.copies.work.stop(30)
     assert house.copies.work.state.phase == "stopped"
     assert not (house.runs / OTHER / "merged").exists() and not list((house.runs / OTHER).glob(".merged-*"))
+
+
+class NoHub:
+    """Nobody listens at the discard port."""
+
+    url = "http://127.0.0.1:9"
+
+
+def pushed(house: House, hub: LocalHub | NoHub, repo: str, token: str) -> WorkState:
+    given = {
+        **environment(),
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(house.runs / "hf"),
+    }
+    copies = ResultCopies(house.results, given)
+    copies.push(JOB, repo, token, private=True)
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            assert token.encode() not in process.read_bytes(), "everybody can read it there"
+    wait_for(lambda: copies.work.state.phase != "running", 120)
+    return copies.work.state
+
+
+@pytest.mark.nightly
+def test_a_result_is_put_on_the_hub_with_its_card_and_a_wrong_token_is_told(house: House) -> None:
+    folder = house.runs / JOB
+    with local_hub() as hub:
+        refused = pushed(house, hub, "me/colours", "hf_wrong_token")
+        assert refused.phase == "failed" and "does not let you write to me/colours" in refused.words
+        assert "hf_wrong_token" not in refused.words and hub.repos == {}
+        gone = pushed(house, NoHub(), "me/colours", TOKEN)
+        assert "cannot be reached" in gone.words and gone.words.endswith("; try again.")
+        done = pushed(house, hub, "me/colours", TOKEN)
+        assert done.phase == "done" and done.words.startswith(f"Uploaded: {hub.url}/me/colours/commit/"), done
+        assert hub.repos["me/colours"]["visibility"] == "private"
+        files = hub.files("me/colours")
+        assert {"model.safetensors", "config.json", "chat_template.jinja"} <= files.keys()
+        card = files["README.md"].decode()
+        assert "learning_rate" in card and "0.75" in card and str(house.runs) not in card
+    assert (
+        not (folder / "hub").exists() and not list(folder.glob(".hub-*")) and not (folder / ".card").exists()
+    )
+    for kept in folder.rglob("*"):
+        assert not kept.is_file() or TOKEN.encode() not in kept.read_bytes(), kept
 
 
 def test_a_result_is_fetched_as_a_zip_under_its_own_name(house: House) -> None:
