@@ -135,6 +135,8 @@
     const place = same ? $("#desk").scrollTop : 0;
     const writing = same && $("#desk .writing");
     if (writing && !writing.dataset.sent) return; // what is being written stays
+    const note = same && $('#desk .judging [name="note"]:focus');
+    if (note && note.value !== note.defaultValue) return; // a note, too, and what it says comes when it is left
     $("#desk").innerHTML = feed.html;
     $("#desk").scrollTop = place;
   });

@@ -1,5 +1,5 @@
 // What a reviewer makes of the answer that is looked at: a thumb, what was wrong, and a note. Each is kept at once, and what
-// stands in the note goes along with everything, so that it is never lost to the other two.
+// stands in the note goes along with the other two.
 "use strict";
 (() => {
   const { $, $$ } = loop;
@@ -9,7 +9,6 @@
     return open && Number(open.dataset.answer) === library.chosen ? open : null;
   };
   const BEFORE_KEPT_MS = 120; // who leaves the note by ticking a reason changes two things at once
-  let draft = null; // {answer, text}: a note that is being written while the answer is shown anew
   let soon;
   const ticked = (open) => $$('.judging [name="reason"]:checked', open).map((box) => box.value);
 
@@ -27,24 +26,12 @@
   library.reason = (number) => opened() && $$('#desk .judging [name="reason"]')[number - 1]?.click();
   loop.does("library-rate", (element) => library.rate(element.dataset.value));
 
-  loop.on("library_item", (feed) => {
-    const note = $('#desk .judging [name="note"]');
-    if (!note || feed.answer !== library.chosen || draft?.answer !== feed.answer || note.value === draft.text) return;
-    note.value = draft.text;
-    note.focus();
-    note.setSelectionRange(note.value.length, note.value.length);
-  });
-
   loop.start(() => {
     $("#desk").addEventListener("change", (event) => {
       const open = event.target.closest(".judging") && event.target.closest(".case");
       if (!open) return;
-      draft = null;
       clearTimeout(soon);
       soon = setTimeout(() => keep(open, open.dataset.rating), BEFORE_KEPT_MS);
-    });
-    $("#desk").addEventListener("input", (event) => {
-      if (event.target.name === "note") draft = { answer: library.chosen, text: event.target.value };
     });
     $("#desk").addEventListener("submit", (event) => {
       if (!event.target.matches(".judging")) return;

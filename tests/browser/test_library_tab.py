@@ -111,6 +111,41 @@ def test_the_keys_move_decide_and_take_back_and_a_correction_is_not_lost(
     assert curation.item(log.plain).correction == "A LLaVA."
 
 
+def test_an_answer_is_rated_with_keys_and_told_why(
+    log: SmallLog, sign_in: Callable[..., Page], page_served: ServedPage
+) -> None:
+    page, curation = sign_in("root", "two"), page_served.store.curation
+
+    def until(rating: str | None, reasons: tuple[str, ...], note: str) -> None:
+        for _ in range(100):
+            item = curation.item(log.plain)
+            if (item.rating, item.reasons, item.note) == (rating, reasons, note):
+                return
+            page.wait_for_timeout(100)
+        raise AssertionError(item)
+
+    chosen(page, log.plain)
+    page.keyboard.press("b")
+    page.wait_for_selector('#desk .case[data-rating="down"] [name="reason"]')
+    page.keyboard.press("2")
+    page.fill('#desk [name="note"]', "Not a model.")
+    until("down", ("made_up",), "")
+    page.wait_for_timeout(300)  # the answer was shown anew, and what is being written stays
+    assert page.input_value('#desk [name="note"]') == "Not a model."
+    page.keyboard.press("Enter")
+    until("down", ("made_up",), "Not a model.")
+    assert page.locator(f'.entry[data-answer="{log.plain}"] .sign[data-rating="down"]').count() == 1
+    page.wait_for_selector("#toast [data-do=undo]:not([hidden])")
+    page.keyboard.press("g")
+    page.wait_for_selector('#desk .case[data-rating="up"]')
+    until("up", (), "Not a model.")
+    page.wait_for_selector('#toast .words:text("Rated it up")')
+    page.keyboard.press("u")
+    page.wait_for_selector('#desk .case[data-rating="down"] [value="made_up"]:checked')
+    page.click('#desk [data-do="library-rate"][data-value="down"]')  # what is pressed is taken back
+    until(None, (), "")
+
+
 def test_on_a_phone_one_thing_stands_at_a_time_and_nothing_sticks_out(
     log: SmallLog, sign_in: Callable[..., Page]
 ) -> None:
