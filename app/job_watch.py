@@ -188,11 +188,11 @@ class JobWatch:
     def _start_queued(self) -> None:
         """In order: who waits for a device keeps it from those that came later."""
         taken: set[str] = set()
-        for record in self._records.queued(HOST):
+        for record in self._records.queued():
             folder = self._folder(record)
             if not folder.path.is_dir():
-                continue  # another page's, with folders of its own
-            if record.data == "wanted" and not self._records.page_lives(record.page):
+                continue  # of a page with folders of its own, here or elsewhere
+            if record.data == "wanted" and record.host == HOST and not self._records.page_lives(record.page):
                 self._records.end_queued(record.id, "failed", _DATA_LOST)
                 continue
             try:
@@ -213,7 +213,7 @@ class JobWatch:
 
     def _started(self, record: JobRecord, config: TrainingConfig, device: Device) -> bool:
         """False where the device is taken, or another page was quicker."""
-        if not self._records.claim(record.id, device.key, config.to_json()):
+        if not self._records.claim(record.id, HOST, device.key, config.to_json()):
             return False
         folder = self._folder(record)
         self._hear(self._on_running, record)

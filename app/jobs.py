@@ -206,7 +206,7 @@ class Jobs:
             raise JobRefused(refusal_of(folder, error)) from error
         step = step_of(folder)
         words = "Begins again." if step is None else f"Goes on at step {step}."
-        if not self._records.queue_again(job_id, config.to_json(), words, HOST):
+        if not self._records.queue_again(job_id, config.to_json(), words):
             raise JobRefused(f"{record.name} was resumed by somebody else just now.")
         self._watch.wake()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import CursorResult, delete, exists, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
@@ -87,25 +87,21 @@ class JobRecords:
                 raise _not_found(job_id)
             return _record(row)
 
-    def queued(self, host: str) -> Sequence[JobRecord]:
-        """Of one host, in the order in which they are to be started."""
-        return self._in_phase(host, ("queued",))
+    def queued(self) -> Sequence[JobRecord]:
+        """In the order in which they are to be started. Whichever host has a job's folder may take it."""
+        return self._in_order(JobRow.phase == "queued")
 
     def running(self, host: str) -> Sequence[JobRecord]:
-        return self._in_phase(host, RUNNING)
+        """The processes of one host: nobody else can see them."""
+        return self._in_order(JobRow.host == host, JobRow.phase.in_(RUNNING))
 
     def asked_in_vain(self, host: str, before: datetime) -> Sequence[JobRecord]:
         """Of other hosts: those that were asked to stop before this time, and nobody there has done anything."""
-        query = select(JobRow).where(
-            JobRow.host != host, JobRow.phase == "stopping", JobRow.stop_asked_at < before
-        )
-        with self._database.reading() as session:
-            return [_record(row) for row in session.scalars(query)]
+        return self._in_order(JobRow.host != host, JobRow.phase == "stopping", JobRow.stop_asked_at < before)
 
-    def _in_phase(self, host: str, phases: Sequence[JobPhase]) -> Sequence[JobRecord]:
-        query = select(JobRow).where(JobRow.host == host, JobRow.phase.in_(phases))
+    def _in_order(self, *which: ColumnElement[bool]) -> Sequence[JobRecord]:
         with self._database.reading() as session:
-            rows = session.scalars(query.order_by(JobRow.queued_at, JobRow.id))
+            rows = session.scalars(select(JobRow).where(*which).order_by(JobRow.queued_at, JobRow.id))
             return [_record(row) for row in rows]
 
     # -- a person's orders -----------------------------------------------------------------------------------
@@ -151,10 +147,10 @@ class JobRecords:
         if not self._change(job_id, name=line):
             raise _not_found(job_id)
 
-    def queue_again(self, job_id: str, config: str, words: str, host: str) -> bool:
-        """At the end of this host's queue; False where it has not ended, or was done."""
+    def queue_again(self, job_id: str, config: str, words: str) -> bool:
+        """At the end of the queue; False where it has not ended, or was done."""
         return self._change(
-            job_id, ("stopped", "failed"), phase="queued", words=words, config=config, host=host, queued_at=_now(),
+            job_id, ("stopped", "failed"), phase="queued", words=words, config=config, queued_at=_now(),
             device="", page="", pid=None, process_start="", started_at=None, stop_asked_at=None, signalled_at=None,
             ended_at=None,
         )  # fmt: skip
@@ -178,17 +174,24 @@ class JobRecords:
         written = {"data": "written", "config": config, "page": ""}
         return self._change(job_id, ("queued",), words="", **written) or self._change(job_id, **written)
 
-    def claim(self, job_id: str, device: str, config: str) -> bool:
+    def claim(self, job_id: str, host: str, device: str, config: str) -> bool:
         """Take a queued job for this page to start: True for one page alone, and only while nothing else runs on this
         device of its host."""
         other = aliased(JobRow)
         busy = exists().where(
-            other.host == JobRow.host, other.device == device, other.phase.in_(RUNNING), other.id != JobRow.id
+            other.host == host, other.device == device, other.phase.in_(RUNNING), other.id != JobRow.id
         )
         query = update(JobRow).where(
             JobRow.id == job_id, JobRow.phase == "queued", JobRow.data != "wanted", ~busy
         )
-        values = {"phase": "running", "device": device, "page": self.page, "config": config, "words": ""}
+        values = {
+            "phase": "running",
+            "host": host,
+            "device": device,
+            "page": self.page,
+            "config": config,
+            "words": "",
+        }
         try:
             with self._database.writing() as session:
                 done = session.execute(

@@ -197,15 +197,19 @@ def test_the_rest_of_its_group_goes_with_it(tmp_path: Path) -> None:
         wait_for(lambda: mark_of(pid) is None)
 
 
-def test_two_pages_start_a_job_once_and_go_on_for_each_other(tmp_path: Path) -> None:
+def test_several_pages_start_a_job_once_and_leave_it_to_the_one_that_did(tmp_path: Path) -> None:
     with page(tmp_path) as mine, page(tmp_path) as theirs, page(tmp_path) as third:
-        made = [mine.create("ann", f"{number}", config()) for number in range(3)]
+        made = [mine.create("ann", f"{number}", config()) for number in range(4)]
         for job in made:
             running = wait_until_training(theirs, job)
             assert [each.phase for each in third.list()].count("running") == 1
             time.sleep(0.3)  # in which any of the three might have started another
             assert len((running.folder.path / "starts").read_text().split()) == 1
-            stop(third, job)
+            if job == made[0]:
+                stop(third, job)
+                continue
+            os.killpg(pid_of(job), signal.SIGKILL)
+            assert "signal 9" in wait_until(theirs, job, "failed").words  # which only its parent knows
 
 
 def test_a_job_whose_page_died_is_looked_after_by_another(tmp_path: Path) -> None:
@@ -226,7 +230,7 @@ def test_a_job_that_was_claimed_by_a_page_that_died_is_started_by_the_next(tmp_p
     store.jobs.adopt(blocks.id, store.jobs.get(blocks.id).page)
     os.killpg(pid_of(blocks), signal.SIGKILL)
     store.jobs.end(blocks.id, "failed", "Killed.")
-    assert store.jobs.claim(waits.id, "cpu", config().to_json())
+    assert store.jobs.claim(waits.id, job_watch.HOST, "cpu", config().to_json())
     store.close()
     with page(tmp_path) as jobs:
         stop(jobs, wait_until_training(jobs, waits))
@@ -301,3 +305,25 @@ def test_a_job_of_another_machine_is_left_alone_and_given_up_when_nobody_there_a
         assert jobs.get(job.id).phase == "stopping"
         monkeypatch.setattr(job_watch, "VAIN_SECONDS", 0.0)
         assert "far did not answer" in wait_until(jobs, job, "failed").words
+
+
+def test_what_waits_is_started_by_whichever_machine_has_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A laptop changes its name with the network that it is in."""
+    with page(tmp_path) as jobs:
+        before = wait_until_training(jobs, jobs.create("ann", "before it", config()))
+        waits, away = (jobs.create("ann", name, config(device="cuda:1")) for name in ("waits", "away"))
+        stop(jobs, waits)
+        stop(jobs, wait_until_training(jobs, away))
+        stop(jobs, before)
+    monkeypatch.setattr("app.jobs.HOST", "renamed")
+    monkeypatch.setattr(job_watch, "HOST", "renamed")
+    store = open_store(tmp_path)
+    away.folder.path.rename(tmp_path / "away")
+    for job in (away, waits):
+        assert store.jobs.queue_again(job.id, config().to_json(), "")
+    store.close()
+    with page(tmp_path) as jobs:
+        stop(jobs, wait_until_training(jobs, waits))
+        assert "Waits for a page on" in jobs.get(away.id).words

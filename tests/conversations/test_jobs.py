@@ -29,7 +29,7 @@ def test_a_job_is_kept_as_it_was_ordered(store: ConversationStore) -> None:
     assert store.jobs.get(made.id) == made
     later = ordered(store.jobs)
     assert store.jobs.all() == [later, made]
-    assert store.jobs.queued(HOST) == [made, later] and store.jobs.queued("elsewhere") == []
+    assert store.jobs.queued() == [made, later]
 
 
 @pytest.mark.parametrize("job_id", ["", "x", "0" * 32, "\0", "\ud800", "'; DROP TABLE jobs; --"])
@@ -54,21 +54,23 @@ def test_a_name_that_cannot_be_kept_is_refused(store: ConversationStore) -> None
 
 def test_a_device_has_one_job_at_a_time(store: ConversationStore) -> None:
     first, second, third, far = (ordered(store.jobs, host=host) for host in (HOST, HOST, HOST, "far"))
-    assert store.jobs.claim(first.id, "cuda:0", "{1}")
-    assert not store.jobs.claim(first.id, "cuda:1", "{}")
-    assert not store.jobs.claim(second.id, "cuda:0", "{}")
-    assert store.jobs.claim(third.id, "cuda:1", "{}") and store.jobs.claim(far.id, "cuda:0", "{}")
+    assert store.jobs.claim(first.id, HOST, "cuda:0", "{1}")
+    assert not store.jobs.claim(first.id, HOST, "cuda:1", "{}")
+    assert not store.jobs.claim(second.id, HOST, "cuda:0", "{}")
+    assert store.jobs.claim(third.id, HOST, "cuda:1", "{}") and store.jobs.claim(
+        far.id, "far", "cuda:0", "{}"
+    )
     claimed = store.jobs.get(first.id)
     assert (claimed.phase, claimed.device, claimed.config) == ("running", "cuda:0", "{1}")
     assert claimed.page == store.jobs.page and claimed.started_at is not None
     assert store.jobs.ask_stop(first.id, "Saving.") and not store.jobs.ask_stop(first.id, "Saving.")
-    assert not store.jobs.claim(second.id, "cuda:0", "{}")
+    assert not store.jobs.claim(second.id, HOST, "cuda:0", "{}")
     assert store.jobs.end(first.id, "stopped", "Stopped.\0") and not store.jobs.end(
         first.id, "failed", "Again."
     )
     ended = store.jobs.get(first.id)
     assert ended.phase == "stopped" and ended.words == "Stopped.\ufffd" and ended.ended_at is not None
-    assert store.jobs.claim(second.id, "cuda:0", "{}")
+    assert store.jobs.claim(second.id, HOST, "cuda:0", "{}")
 
 
 def test_of_many_pages_one_starts_a_job_and_one_job_gets_the_device(backend: str, tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_of_many_pages_one_starts_a_job_and_one_job_gets_the_device(backend: str
     made = [ordered(stores[0].jobs) for _ in range(6)]
     tries = [(store.jobs, job.id) for job in made for store in stores]
     with ThreadPoolExecutor(len(tries)) as threads:
-        won = list(threads.map(lambda each: each[0].claim(each[1], "cpu", "{}"), tries))
+        won = list(threads.map(lambda each: each[0].claim(each[1], HOST, "cpu", "{}"), tries))
     assert sum(won) == 1
     (running,) = stores[1].jobs.running(HOST)
     assert won[tries.index((next(s.jobs for s in stores if s.jobs.page == running.page), running.id))]
@@ -86,23 +88,23 @@ def test_of_many_pages_one_starts_a_job_and_one_job_gets_the_device(backend: str
 
 def test_a_job_whose_data_is_not_written_is_not_started(store: ConversationStore) -> None:
     made = ordered(store.jobs, data_wanted=True)
-    assert made.page == store.jobs.page and not store.jobs.claim(made.id, "cpu", "{}")
+    assert made.page == store.jobs.page and not store.jobs.claim(made.id, HOST, "cpu", "{}")
     assert store.jobs.data_written(made.id, '{"data": 1}')
     written = store.jobs.get(made.id)
     assert written.config == '{"data": 1}' and written.page == ""
-    assert store.jobs.claim(made.id, "cpu", written.config)
+    assert store.jobs.claim(made.id, HOST, "cpu", written.config)
 
 
 def test_a_job_that_was_never_started_keeps_its_place(store: ConversationStore) -> None:
     first, second = ordered(store.jobs), ordered(store.jobs)
-    assert store.jobs.claim(first.id, "cpu", "{}") and store.jobs.unclaim(first.id)
-    assert store.jobs.queued(HOST) == [first, second]
+    assert store.jobs.claim(first.id, HOST, "cpu", "{}") and store.jobs.unclaim(first.id)
+    assert store.jobs.queued() == [first, second]
 
 
 def test_only_the_page_that_looks_after_a_job_ends_it(backend: str, tmp_path: Path) -> None:
     mine, other = open_store(tmp_path), open_store(tmp_path)
     made = ordered(mine.jobs)
-    mine.jobs.claim(made.id, "cpu", "{}")
+    mine.jobs.claim(made.id, HOST, "cpu", "{}")
     mine.jobs.set_process(made.id, 4321, "boot:99")
     assert not other.jobs.end(made.id, "failed", "Gone.") and not other.jobs.signalled(made.id)
     page = mine.jobs.page
@@ -120,29 +122,29 @@ def test_only_the_page_that_looks_after_a_job_ends_it(backend: str, tmp_path: Pa
 
 def test_a_job_that_ended_can_wait_again(store: ConversationStore) -> None:
     first = ordered(store.jobs)
-    store.jobs.claim(first.id, "cpu", "{}")
+    store.jobs.claim(first.id, HOST, "cpu", "{}")
     store.jobs.set_process(first.id, 1, "x")
-    assert not store.jobs.queue_again(first.id, "{}", "", HOST)
+    assert not store.jobs.queue_again(first.id, "{}", "")
     store.jobs.ask_stop(first.id, "")
     store.jobs.signalled(first.id)
     store.jobs.end(first.id, "stopped", "Stopped.")
     second = ordered(store.jobs)
-    assert store.jobs.queue_again(first.id, '{"changed": 1}', "Goes on at step 7.", HOST)
+    assert store.jobs.queue_again(first.id, '{"changed": 1}', "Goes on at step 7.")
     again = store.jobs.get(first.id)
-    assert [each.id for each in store.jobs.queued(HOST)] == [second.id, first.id]
+    assert [each.id for each in store.jobs.queued()] == [second.id, first.id]
     assert (again.pid, again.process_start, again.device, again.page) == (None, "", "", "")
     assert again.started_at is again.ended_at is again.signalled_at is again.stop_asked_at is None
     assert again.config == '{"changed": 1}' and again.words == "Goes on at step 7."
-    store.jobs.claim(first.id, "cpu", "{}")
+    store.jobs.claim(first.id, HOST, "cpu", "{}")
     store.jobs.end(first.id, "done", "Done.")
-    assert not store.jobs.queue_again(first.id, "{}", "", HOST)
+    assert not store.jobs.queue_again(first.id, "{}", "")
 
 
 def test_a_job_goes_only_with_its_folder_and_not_while_it_runs(
     store: ConversationStore, tmp_path: Path
 ) -> None:
     made = ordered(store.jobs)
-    store.jobs.claim(made.id, "cpu", "{}")
+    store.jobs.claim(made.id, HOST, "cpu", "{}")
     with store.jobs.deleting(made.id) as goes:
         assert not goes
     store.jobs.end(made.id, "done", "")
@@ -159,7 +161,7 @@ def test_a_job_goes_only_with_its_folder_and_not_while_it_runs(
 
 def test_who_was_asked_in_vain_is_given_up(store: ConversationStore) -> None:
     far = ordered(store.jobs, host="far")
-    store.jobs.claim(far.id, "cpu", "{}")
+    store.jobs.claim(far.id, "far", "cpu", "{}")
     store.jobs.ask_stop(far.id, "")
     now = datetime.now(UTC)
     assert store.jobs.asked_in_vain(HOST, now - timedelta(seconds=60)) == []
@@ -173,5 +175,5 @@ def test_stopped_while_it_waits_it_never_began(store: ConversationStore) -> None
     made = ordered(store.jobs)
     assert store.jobs.end_queued(made.id, "stopped", "Never began.")
     assert not store.jobs.end_queued(made.id, "stopped", "Never began.")
-    assert not store.jobs.claim(made.id, "cpu", "{}")
+    assert not store.jobs.claim(made.id, HOST, "cpu", "{}")
     assert store.jobs.get(made.id).started_at is None
