@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.result_work import Order, environment_of
+from app.worker_child import ROOT
 
 if TYPE_CHECKING:
     from app.training_results import Job
 
 FOLDER = "hub"
+_CARD, _SETTINGS, _SCORES = ".card", "settings.json", "scores.json"
+_KEPT = re.compile(
+    r"[;.] [Tt]he folder [^;]* is whole[;,] run the command again( once there is a connection)?\.$"
+)
+"""What the script says to who stands at its command line: here the folder is gone, and a button begins anew."""
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 ON_THE_CARD = (
     "recipe", "num_epochs", "max_steps", "batch_size", "learning_rate", "projector_learning_rate", "lora_rank",
@@ -37,16 +43,23 @@ def order(
 ) -> Order:
     """`model` is what follows --model. Without a token that of this machine (`hf auth login`) is used."""
     folder = job.folder.path.absolute()
-    card = _write_card(folder, job)
+    place = folder / _CARD
+    scores = _scores(job)
     argv = [
         sys.executable, "-m", "scripts.push_to_hub", repo, "--model", *model, "--folder", str(folder / FOLDER),
-        "--overwrite", "--private" if private else "--no-private", "--message", f"Upload {job.name}", *card,
+        "--overwrite", "--private" if private else "--no-private", "--message", f"Upload {job.name}",
+        "--settings", str(place / _SETTINGS), *(("--scores", str(place / _SCORES)) if scores else ()),
     ]  # fmt: skip
-    if not Path(job.config.model).is_absolute() and "/" in job.config.model:
-        argv += ["--base-model", job.config.model] if is_repo(job.config.model) else []
+    if is_repo(job.config.model) and not (ROOT / job.config.model).is_dir():
+        argv += ["--base-model", job.config.model]
+
+    def prepare() -> None:
+        place.mkdir(exist_ok=True)
+        (place / _SETTINGS).write_text(json.dumps(_settings(job)), encoding="utf-8")
+        (place / _SCORES).write_text(json.dumps(scores), encoding="utf-8")
 
     def tidy(went_well: bool) -> None:
-        remove_all([*folder.glob(f".{FOLDER}-*"), folder / FOLDER, folder / _CARD])
+        remove_all([*folder.glob(f".{FOLDER}-*"), folder / FOLDER, place])
 
     return Order(
         job.id,
@@ -55,9 +68,8 @@ def order(
         argv,
         # Who presses the button wants to go online, whatever the page itself was started with.
         environment_of(environment, HF_HUB_OFFLINE="0", **({"HF_TOKEN": token} if token else {})),
-        said=lambda output: (
-            f"Uploading to {repo}" if output.startswith(f"To {repo} ") else f"Writing {job.name}"
-        ),
+        prepare=prepare,
+        said=lambda output: f"Uploading to {repo}" if f"To {repo} (" in output else f"Writing {job.name}",
         done=lambda output: _address(output) or f"It is on the Hub as {repo}.",
         failed=without_folder,
         tidy=tidy,
@@ -65,30 +77,17 @@ def order(
     )
 
 
-_CARD = ".card"
-_KEPT = re.compile(
-    r"[;.] [Tt]he folder [^;]* is whole[;,] run the command again( once there is a connection)?\.$"
-)
-"""What the script says to who stands at its command line: here the folder is gone, and a button begins anew."""
-
-
-def _write_card(folder: Path, job: Job) -> list[str]:
-    """The settings and the shares, as the script reads them, and its flags for them."""
-    place = folder / _CARD
-    place.mkdir(exist_ok=True)
+def _settings(job: Job) -> dict[str, Any]:
     config: dict[str, Any] = json.loads(job.config.to_json())
-    settings = {name: config[name] for name in ON_THE_CARD if config.get(name)}
-    (place / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-    flags = ["--settings", str(place / "settings.json")]
+    return {name: config[name] for name in ON_THE_CARD if config.get(name)}
+
+
+def _scores(job: Job) -> dict[str, float]:
     status = job.folder.status()
-    if status is not None and status.matched_before is not None and status.matched_after is not None:
-        scores = {
-            f"held-out answers exactly right before, of {status.num_asked}": status.matched_before,
-            f"held-out answers exactly right after, of {status.num_asked}": status.matched_after,
-        }
-        (place / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
-        flags += ["--scores", str(place / "scores.json")]
-    return flags
+    if status is None or status.matched_before is None or status.matched_after is None:
+        return {}
+    what = f"of {status.num_asked} held-out answers exactly right"
+    return {f"before, {what}": status.matched_before, f"after, {what}": status.matched_after}
 
 
 def without_folder(words: str) -> str:

@@ -21,6 +21,7 @@ from conversations.errors import LogError
 
 _log = logging.getLogger(__name__)
 Kind = Literal["", "merge", "push"]
+Ended = Literal["done", "failed", "stopped"]
 LOOK_SECONDS = 0.25
 END_SECONDS = 15.0
 """For a process that is told to end, to take away what it has half written."""
@@ -50,8 +51,9 @@ class WorkState:
 class Order:
     """What is to be run. `named` is it in a few words; `secret` is kept out of everything that is told.
 
-    `progress` tells how far it is from outside, `said` reads words of it from what the process printed so far; `done`
-    is said when it ended well, made from its last lines, `failed` words why it did not; `tidy` takes away what is left.
+    `prepare` writes what it needs; `progress` tells how far it is from outside, `said` reads words of it from what was
+    printed so far; `done` is said when it ended well, made from what it printed, `failed` words why it did not; `tidy`
+    takes away what is left.
     """
 
     job_id: str
@@ -59,6 +61,7 @@ class Order:
     named: str
     argv: Sequence[str]
     environment: Mapping[str, str]
+    prepare: Callable[[], None] = lambda: None
     progress: Callable[[], float | None] = lambda: None
     said: Callable[[str], str | None] = lambda output: None
     done: Callable[[str], str] = lambda output: "Done."
@@ -97,25 +100,28 @@ class ResultWork:
             self._thread.join(seconds)
 
     def _run(self, order: Order) -> None:
-        went_well = False
+        phase, words = self._outcome(order)
+        order.tidy(phase == "done")  # before it is told: the next one may begin at once
+        self._state = replace(
+            self._state, phase=phase, words=words, fraction=1.0 if phase == "done" else None
+        )
+
+    def _outcome(self, order: Order) -> tuple[Ended, str]:
         try:
+            order.prepare()
             with tempfile.TemporaryFile() as output:
                 status = self._watched(order, output)
                 told = _text(output).replace(order.secret or "\0", "•••")
-            went_well = status == 0 and not self._stopping.is_set()
-            if went_well:
-                self._end("done", order.done(told), 1.0)
-            elif self._stopping.is_set():
-                self._end("stopped", f"{order.named}: stopped, and nothing of it was kept.")
-            else:
-                self._end("failed", order.failed(failure(order.named, status, told)))
+            if status == 0:
+                return "done", order.done(told)
+            if self._stopping.is_set():
+                return "stopped", f"{order.named}: stopped, and nothing of it was kept."
+            return "failed", order.failed(failure(order.named, status, told))
         except OSError as error:
-            self._end("failed", f"{order.named} could not be started: {error.strerror or error}.")
+            return "failed", f"{order.named} could not be started: {error.strerror or error}."
         except Exception as error:  # noqa: BLE001 - the thread's edge: whatever it is, the person is told
             _log.exception("%s failed in a way that nobody foresaw", order.named)
-            self._end("failed", f"{order.named} failed: {error}.")
-        finally:
-            order.tidy(went_well)
+            return "failed", f"{order.named} failed: {error}."
 
     def _watched(self, order: Order, output: IO[bytes]) -> int:
         process = subprocess.Popen(
@@ -136,11 +142,6 @@ class ResultWork:
                 return _ended(process)
             words = order.said(_text(output))
             self._state = replace(self._state, fraction=order.progress(), words=words or order.named)
-
-    def _end(
-        self, phase: Literal["done", "failed", "stopped"], words: str, fraction: float | None = None
-    ) -> None:
-        self._state = replace(self._state, phase=phase, words=words, fraction=fraction)
 
 
 def environment_of(given: Mapping[str, str], **more: str) -> dict[str, str]:

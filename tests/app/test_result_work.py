@@ -107,7 +107,7 @@ def test_the_pages_secrets_do_not_reach_it() -> None:
             "http://hub cannot be reached (refused); try again.",
         ),
         (
-            "http://hub answered 500 to the upload of a/b: oops. The folder /runs/a/hub is whole; run the command again.",
+            "http://hub answered 500 to the upload of a/b: oops. The folder /r/hub is whole; run the command again.",
             "http://hub answered 500 to the upload of a/b: oops; try again.",
         ),
         ("There is no room.", "There is no room."),
