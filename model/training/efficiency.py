@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 
-from model.training.data_report import DataReport
+from model.training.config import InvalidConfig, TrainingConfig
 from model.training.machine import Efficiency
+from model.training.model_shape import ModelShape
 from model.training.run_folder import RunFolder
+from model.training.work import training_flops
+from model.training.workload import Workload
 
 FIRST_GUESS = {"cpu": 0.5, "cuda": 0.4, "mps": 0.3}
 """Of a GPU: what Chowdhery et al. 2022 ("PaLM", table 3) report of large models, rounded down. Of a CPU: measured here
 (docs/training.md)."""
 
 MOST_RUNS = 5
+FEWEST_STEPS = 3
+"""Logged ones: the first of a run is slower than the others."""
 
 
-def efficiency(runs: Path, device: str, recipe: str) -> Efficiency:
-    """Of the newest runs in `runs` with this recipe on this kind of device; their median."""
+def efficiency(
+    folders: Iterable[Path],
+    device: str,
+    config: TrainingConfig,
+    shape: ModelShape,
+    work: Workload,
+    flops_per_second: float,
+) -> Efficiency:
+    """The median of the newest runs in `folders` that trained this base by this recipe on this kind of device. What a
+    token of theirs cost is counted with this run's samples."""
     reached: list[tuple[float, float, str]] = []
-    for path in runs.iterdir() if runs.is_dir() else ():
-        folder = RunFolder(path)
-        share = _reached(folder, device, recipe)
-        if share is not None:
-            reached.append((folder.status_file.stat().st_mtime, share, path.name))
+    for path in folders:
+        speed = _tokens_per_second(RunFolder(path), device, config)
+        if speed is not None:
+            newest_first, tokens_per_second, of_that = speed
+            flops = training_flops(of_that, shape, work, cached=of_that.feature_cache != "off")
+            tokens = work.num_tokens * work.num_epochs(of_that)
+            reached.append((newest_first, tokens_per_second * flops / tokens / flops_per_second, path.name))
     if not reached:
         return Efficiency(FIRST_GUESS.get(device, FIRST_GUESS["cpu"]))
     newest = sorted(reached, reverse=True)[:MOST_RUNS]
     return Efficiency(statistics.median(share for _, share, _ in newest), newest[0][2])
 
 
-def _reached(folder: RunFolder, device: str, recipe: str) -> float | None:
-    """None for a run that tells nothing: of another kind, without a check, or too short."""
+def _tokens_per_second(
+    folder: RunFolder, device: str, config: TrainingConfig
+) -> tuple[float, float, TrainingConfig] | None:
+    """When it ended, how fast it was, and its config; None for a run that tells nothing of this one."""
     status = folder.status()
     if status is None or status.phase != "done" or status.device.partition(":")[0] != device:
         return None
     try:
-        report = DataReport.from_json(folder.check_file.read_text(encoding="utf-8"))
-        of_recipe = folder.config().recipe == recipe
-    except (OSError, ValueError):
+        of_that = folder.config()
+    except (OSError, InvalidConfig):
         return None
-    made = report.estimate
+    if (of_that.model, of_that.recipe) != (config.model, config.recipe):
+        return None
     speeds = [line["tokens_per_second"] for line in folder.metrics() if line.get("tokens_per_second")]
-    if made is None or not of_recipe or not made.training_tokens or len(speeds) < 3:
+    if len(speeds) < FEWEST_STEPS:
         return None
-    flops_per_token = made.training_flops / made.training_tokens
-    return statistics.median(speeds) * flops_per_token / made.flops_per_second
+    return status.updated_at, statistics.median(speeds), of_that

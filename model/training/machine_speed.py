@@ -15,14 +15,15 @@ from model.training.config import TrainingConfig
 from model.training.machine import Machine
 from model.training.model_shape import ModelShape
 
-SECONDS = 0.5
-"""Of multiplying; the fastest product counts, since another program may have been at work in the others."""
+SECONDS = 0.7
+"""Of multiplying, by the clock: where other programs are at work too, the run will have to share with them as well."""
 
 CUDA_CONTEXT = 600_000_000
 """Bytes that CUDA takes for itself, with cuBLAS' workspace."""
 
-TRAINING_LIBRARIES = 150_000_000
-"""Bytes of what a run imports and the check does not: transformers' Trainer, accelerate, PEFT."""
+TRAINING_LIBRARIES = 250_000_000
+"""Bytes of what a run has beside its tensors and the check has not: the Trainer, PEFT, bitsandbytes, buffers of torch's
+products. Measured (docs/training.md)."""
 
 
 def measure(config: TrainingConfig, shape: ModelShape, folder: Path, num_tokens: int) -> Machine:
@@ -46,16 +47,16 @@ def flops_per_second(device: torch.device, dtype: torch.dtype, rows: int, inner:
     """Of [rows, inner] x [inner, columns], which takes 2 x rows x inner x columns operations."""
     left = torch.randn(max(1, rows), inner, device=device).to(dtype)
     right = torch.randn(inner, columns, device=device).to(dtype)
-    fastest, until = float("inf"), time.perf_counter() + SECONDS
     num_products = max(1, round(2e8 / (2 * left.shape[0] * inner * columns)))
-    while time.perf_counter() < until:
-        _wait(device)
-        begin = time.perf_counter()
+    torch.mm(left, right)  # the first prepares what the others use
+    _wait(device)
+    done, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < SECONDS:
         for _ in range(num_products):
             torch.mm(left, right)
         _wait(device)
-        fastest = min(fastest, (time.perf_counter() - begin) / num_products)
-    return 2 * left.shape[0] * inner * columns / fastest
+        done += num_products
+    return done * 2 * left.shape[0] * inner * columns / (time.perf_counter() - begin)
 
 
 def _wait(device: torch.device) -> None:
