@@ -132,9 +132,10 @@ class _Check:
             self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=self._parent, prefix="check-"))
             try:
-                self._state = self._checked(RunFolder(folder))
+                state = self._checked(RunFolder(folder))
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+            self._state = state
         except (LogError, OSError) as error:
             self._state = CheckState("failed", str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the person is told

@@ -12,7 +12,6 @@ from app.training_sources import SELECTION_FILE, Choice
 from conversations.formats.contents import IMAGE_FOLDER
 from conversations.selection import Selection
 from model.training.config import TrainingConfig
-from model.training.run_folder import RunFolder
 
 RUN = Path("runs") / "my-run"
 """Stands for the folder, which the program names itself when it starts a job."""
@@ -32,9 +31,6 @@ def shell_lines(command_line: CommandLine, data: Choice, config: TrainingConfig,
             for each in config.data
         )
         config = config.changed(data=tuple(sources))
-    if len({source.pictures for source in config.data}) > 1:  # for which there is no flag
-        file = shlex.quote(str(RunFolder(RUN).config_file))
-        lines.append(f"mkdir -p {shlex.quote(str(RUN))} && cat > {file} <<'CONFIG'\n{config.to_json()}CONFIG")
     return "\n".join([*lines, command_line(config, ROOT / RUN)])
 
 

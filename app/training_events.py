@@ -21,6 +21,11 @@ from conversations.errors import InvalidText, LogError
 from model.training.config import InvalidConfig, TrainingConfig
 from model.training.recipes import config_for
 
+NOTHING = {
+    "library": "No answer is meant; widen the filters, or correct answers in the library first.",
+    "set": "This data set holds no example; choose another.",
+    "file": "This file holds no example; give another.",
+}
 NO_MODEL = "Choose the model to begin with."
 SHARED = (
     "The chat’s model lies on the same device ({device}). Where its memory is too small for both, take the model out "
@@ -95,6 +100,8 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
             found = self._sources.counted(choice)
         except LogError as error:
             return {"words": str(error), "failed": True}
+        if found.num_records == 0:
+            return {"words": NOTHING[choice.kind], "failed": True}
         if choice.share == 1.0 or found.num_records is None:
             return {"words": f"{found.words}.", "failed": False}
         taken = round(choice.share * found.num_records)
