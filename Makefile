@@ -11,7 +11,7 @@ ARGS ?=
 export GRADIO_ANALYTICS_ENABLED := False
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check nightly demo-model bench test-readers setup setup-tests clean
+.PHONY: help run test check nightly demo-model loop bench test-readers setup setup-tests clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -35,6 +35,9 @@ check: $(VENV)/.installed-tests ## lint, types, and the layout of the house
 
 demo-model: $(VENV)/.installed ## train the shipped model again from its seed; goes on where it stopped
 	$(PY) -m scripts.train_demo_model $(ARGS)
+
+loop: $(VENV)/.installed-tests ## prove that the loop closes: ask, correct, train, ask again, in the real page
+	$(PY) -m scripts.prove_loop $(ARGS)
 
 bench: $(VENV)/.installed-tests ## measure the start, and the engine beside its peers (ARGS="--model random --rows decode")
 	$(PY) -m scripts.measure_speed

@@ -46,7 +46,9 @@ def conversation(seed: int, fewest_exchanges: int = FEWEST_EXCHANGES) -> Sample:
     if seed % 20 == 1:
         return text_sample(seed, how_many=how_many)
     described = random.Random(f"described-{seed}").random() < DESCRIBED_SHARE
-    return picture_sample(seed, how_many=how_many - described, described=described, weights=RELATING_WEIGHTS)
+    return picture_sample(
+        seed, how_many=max(1, how_many - described), described=described, weights=RELATING_WEIGHTS
+    )
 
 
 def conversations(count: int, first: int = 0, fewest_exchanges: int = FEWEST_EXCHANGES) -> Iterator[Sample]:

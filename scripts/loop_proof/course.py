@@ -1,0 +1,130 @@
+"""The course of the proof, step by step: ask, correct, train, load, ask again, with the time that each step takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conversations.store import ConversationStore
+from model.training.run_folder import RunFolder
+from scripts.demo_world import data_set
+from scripts.loop_proof import lesson, skill
+from scripts.loop_proof.asking import PICTURE_SIZE, Answered, NotAnswered, ask
+from scripts.loop_proof.curve import Curve
+from scripts.loop_proof.lesson import Lesson
+from scripts.loop_proof.old_world import OldWorld, examined
+from scripts.loop_proof.person import Person, person_at
+from scripts.loop_proof.program import ROOT, database_url, program
+from scripts.loop_proof.proof import Proof, Skill, marked
+
+OLD_WORLD = "old-world"
+ACTOR = "user:proof"  # who corrects, in the log's trail
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of everything. `fields` are settings of the recipe that stand otherwise than the recipe has them;
+    `by_hand` is how many questions are typed, corrections clicked and answers printed."""
+
+    model: Path
+    recipe: str = "lora"
+    num_corrections: int = 40
+    num_questions: int = 60
+    num_of_old: int = 14  # questions of each kind of the old world's examination
+    num_mixed: int = 40  # conversations of the old world
+    num_exchanges: int = 3  # of each of them, or up to three more
+    by_hand: int = 4
+    fields: Mapping[str, str] = field(default_factory=dict)
+    patience_seconds: float = 600.0
+    keep: bool = False
+
+
+@dataclass(slots=True)
+class Clock:
+    """How long each step takes, told while it goes."""
+
+    steps: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        print(name, flush=True)
+        began = time.monotonic()
+        yield
+        self.steps.append((name, time.monotonic() - began))
+        print(f"    {self.steps[-1][1]:.0f} s", flush=True)
+
+
+def prove(plan: Plan, folder: Path) -> Proof:
+    """The whole course; the page's data lies in `folder`. Raises ProgramFailed, NoBrowser, NotAnswered, LessonFailed,
+    LogError, and Playwright's Error where a control is not there."""
+    clock = Clock()
+    with clock.step("Draw conversations of the old world, to mix in"):
+        samples = data_set.conversations(plan.num_mixed, fewest_exchanges=plan.num_exchanges)
+        data_set.write(folder / "datasets" / OLD_WORLD, samples, PICTURE_SIZE)
+    with clock.step("Examine the model on the old world"):
+        old_before = examined(plan.model, None, plan.num_of_old)
+    began = time.monotonic()
+    print("Start the page and open it", flush=True)
+    with program(folder, plan.model) as url, person_at(url) as person:
+        clock.steps.append(("Start the page and open it", time.monotonic() - began))
+        with closing(ConversationStore.open(database_url(folder), folder / "pictures")) as store:
+            return _at_the_page(plan, folder, clock, person, store, old_before)
+
+
+def _at_the_page(
+    plan: Plan, folder: Path, clock: Clock, person: Person, store: ConversationStore, old_before: OldWorld
+) -> Proof:
+    tests = list(skill.tasks(plan.num_questions, skill.TEST_FROM))
+    lessons = list(skill.tasks(plan.num_corrections, skill.LESSONS_FROM))
+    with clock.step(f"Ask {len(tests)} questions, and {len(lessons)} more to be corrected"):
+        before = ask(person, store, tests, folder, plan.by_hand)
+        wrong = ask(person, store, lessons, folder, plan.by_hand)
+        _show(before, plan.by_hand)
+    with clock.step(f"Correct {len(lessons)} answers in the library"):
+        _correct(person, store, wrong, plan.by_hand)
+    with clock.step("Train"):
+        run = lesson.start(person, Lesson("shades", plan.recipe, OLD_WORLD, "100", plan.fields), len(lessons))
+        lesson.watch(person, plan.patience_seconds)
+    folder_of_run = RunFolder(ROOT / "runs" / run)
+    with clock.step("Load it: Chat with it"):
+        model = lesson.chat_with_it(person)
+        person.calm()
+    with clock.step(f"Ask the {len(tests)} questions again"):
+        after = ask(person, store, tests, folder, plan.by_hand)
+        if strangers := {each.model for each in after} - {model}:
+            raise NotAnswered(f"{model} was asked, and {', '.join(sorted(strangers))} answered.")
+        _show(after, plan.by_hand)
+    with clock.step("Examine the tuned model on the old world"):
+        old_after = examined(plan.model, folder_of_run.result, plan.num_of_old)
+    curve, config = Curve.of(list(folder_of_run.metrics())), folder_of_run.config()
+    if not plan.keep:
+        lesson.tidy(person, run)
+    return Proof(
+        len(lessons),
+        plan.num_mixed,
+        Skill.of(before),
+        Skill.of(after),
+        old_before,
+        old_after,
+        tuple(clock.steps),
+        curve,
+        config,
+    )
+
+
+def _correct(person: Person, store: ConversationStore, wrong: Sequence[Answered], by_hand: int) -> None:
+    """The first few by the library's own keys; the rest in the same database, by the calls behind them."""
+    person.open_library("shade")
+    for each in wrong[:by_hand]:
+        person.correct(each.answer_id, each.task.answer)
+    for each in wrong[by_hand:]:
+        store.curation.correct(ACTOR, each.answer_id, each.task.answer)
+        store.curation.set_state(ACTOR, each.answer_id, "approved")
+
+
+def _show(answered: Sequence[Answered], how_many: int) -> None:
+    for each in answered[: max(4, how_many)]:
+        print(f"    {marked(each)}  {each.task.question}  {each.text}", flush=True)

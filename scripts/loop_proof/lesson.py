@@ -1,0 +1,97 @@
+"""The lesson: a run that the person orders in the training view, watches to its end, and then chats with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scripts.loop_proof.person import PATIENCE, Person
+
+
+class LessonFailed(Exception):
+    """The run was refused, or did not come to its end; the page's own sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What the form is filled in with. `mixed_set` is a data set's name in the page's list; `fields` are those of the
+    recipe's settings that stand otherwise than the recipe has them."""
+
+    name: str
+    recipe: str
+    mixed_set: str
+    mixed_percent: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def start(person: Person, lesson: Lesson, num_answers: int) -> str:
+    """Fill in the form for the approved answers of the library and press Start. The run's id. Raises LessonFailed."""
+    page = person.page
+    page.click('[data-do="show-training"]')
+    page.wait_for_selector('.room[data-view="training"]', timeout=PATIENCE)
+    page.select_option('.picks [name="state"]', "approved")
+    page.wait_for_selector(f'#counted-data:text("{num_answers} answers in ")', timeout=PATIENCE)
+    page.check('#training-order [name="mixed"]')
+    page.select_option('[name="mixed_set"]', f"set:{lesson.mixed_set}")
+    page.fill('[name="mixed_share"]', lesson.mixed_percent)
+    page.check(f'#training-order [name="recipe"][value="{lesson.recipe}"]')
+    page.wait_for_function(
+        "document.querySelector('[name=\"config.lora_rank\"]').value !== ''", timeout=PATIENCE
+    )
+    page.locator(".advanced").evaluate("details => { details.open = true; }")
+    for name, value in lesson.fields.items():
+        page.fill(f'[name="config.{name}"]', value)
+    page.fill('[name="run_name"]', lesson.name)
+    page.wait_for_selector("#counted-mixed:not([data-old])", timeout=PATIENCE)
+    page.wait_for_function(
+        "() => !document.querySelector('#training-order [type=\"submit\"]').disabled"
+        " || document.querySelector('#training-refusal').textContent",
+        timeout=PATIENCE,
+    )
+    if refusal := page.inner_text("#training-refusal"):
+        raise LessonFailed(refusal)
+    page.click('#training-order [type="submit"]')
+    page.wait_for_selector(f'#run-name:text("{lesson.name}")', timeout=PATIENCE)
+    return page.url.partition("?training=")[2]
+
+
+def watch(person: Person, seconds: float) -> None:
+    """Until it has ended; the page follows it meanwhile. Raises LessonFailed."""
+    page, until = person.page, time.monotonic() + seconds
+    shown = ""
+    while (phase := page.get_attribute("#run", "data-phase")) not in ("done", "failed", "stopped"):
+        words = page.inner_text("#run-progress .words")
+        if words != shown:
+            shown = words
+            print(f"    {words}", flush=True)
+        if time.monotonic() > until:
+            raise LessonFailed(f"The run did not end within {seconds:.0f} seconds; it is {phase}: {words}")
+        page.wait_for_timeout(2000)
+    if phase != "done":
+        words, log = page.inner_text("#run-progress .words"), page.inner_text("#run-log")
+        raise LessonFailed(f"The run ended as {phase}: {words}\n{log[-2000:]}")
+
+
+def chat_with_it(person: Person) -> str:
+    """Load what came out into the running model and lead over to the chat; the name under which it answers."""
+    page = person.page
+    page.wait_for_selector('#results [data-do="result-chat"]:not([disabled])', timeout=PATIENCE)
+    page.click('#results [data-do="result-chat"]')
+    page.wait_for_selector('.room[data-view="chat"]', timeout=PATIENCE)
+    page.wait_for_function(
+        "document.querySelector('#choices [name=\"model\"]').value !== ''", timeout=PATIENCE
+    )
+    return str(page.input_value('#choices [name="model"]'))
+
+
+def tidy(person: Person, run: str) -> None:
+    """Leave the worker's list of adapters as it was found, and delete the run with its folder."""
+    page = person.page
+    person.go(f"?training={run}")
+    page.wait_for_selector('#results [data-do="result-unload"]', timeout=PATIENCE)
+    page.click('#results [data-do="result-unload"]')
+    page.wait_for_selector('#results [data-do="result-unload"]', state="detached", timeout=PATIENCE)
+    page.click("[data-do=training-doom]")
+    page.click("#ask-run [data-do=training-delete]")
+    page.wait_for_selector("#training-order", state="visible", timeout=PATIENCE)

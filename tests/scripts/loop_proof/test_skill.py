@@ -1,0 +1,130 @@
+"""The new skill is new, its halves are even, no constant answer is right for many, and the rule is strict."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from scripts.demo_world import data_set
+from scripts.demo_world.examination import SEEDS_FROM as EXAMINATION_SEEDS
+from scripts.demo_world.facts import words
+from scripts.demo_world.picture import PAINTS
+from scripts.demo_world.scene import COLOURS, SHAPES
+from scripts.loop_proof.skill import LESSONS_FROM, SHADES, TEST_FROM, Task, is_right, task, tasks
+
+ROOT = Path(__file__).resolve().parents[3]
+LESSONS = list(tasks(40, LESSONS_FROM))
+TESTS = list(tasks(60, TEST_FROM))
+
+
+def of(shade: str | None, shape: str, colour: str = "") -> Task:
+    """The first task with this thing."""
+    candidates = (task(seed, shade) for seed in range(10_000))
+    return next(
+        each for each in candidates if each.thing.shape == shape and each.thing.colour == (shade or colour)
+    )
+
+
+def test_the_names_are_nowhere_in_the_world_that_the_model_was_taught() -> None:
+    new = {*SHADES, "shade"}
+    said = Counter(
+        word
+        for sample in data_set.conversations(400)
+        for message in sample.messages
+        for word in words(message.text)
+    )
+    assert said["colour"] and not new & set(said)
+    vocabulary = json.loads((ROOT / "model/demo/tokenizer.json").read_text(encoding="utf-8"))["model"][
+        "vocab"
+    ]
+    assert "▁red" in vocabulary and not {f"▁{word}" for word in new} & set(vocabulary)
+
+
+def test_the_paints_are_far_from_each_other_and_from_the_eight() -> None:
+    paints = {**PAINTS, **SHADES}
+    for name, paint in SHADES.items():
+        nearest = min(
+            sum((one - two) ** 2 for one, two in zip(paint, other, strict=True)) ** 0.5
+            for known, other in paints.items()
+            if known != name
+        )
+        assert nearest > 60, name  # drawn paints vary by 12 a channel
+
+
+@pytest.mark.parametrize("asked", [LESSONS, TESTS], ids=["lessons", "tests"])
+def test_half_show_a_new_shade_and_every_one_of_them_comes(asked: list[Task]) -> None:
+    assert sum(each.has_shade for each in asked) == len(asked) / 2
+    shown = Counter(each.thing.colour for each in asked if each.has_shade)
+    assert set(shown) == set(SHADES) and min(shown.values()) >= len(asked) / 2 // len(SHADES)
+
+
+def test_no_constant_answer_is_right_for_more_than_a_tenth() -> None:
+    for answer in {each.answer for each in TESTS}:
+        assert sum(is_right(each, answer) for each in TESTS) <= len(TESTS) / 10
+
+
+def test_lessons_tests_and_what_is_mixed_in_are_never_the_same_pictures() -> None:
+    starts = sorted((LESSONS_FROM, TEST_FROM, data_set.SEEDS_FROM))
+    assert all(later - earlier >= 10_000_000 for earlier, later in pairwise(starts))
+    assert starts[-1] < EXAMINATION_SEEDS
+    assert not {each.scene for each in LESSONS} & {each.scene for each in TESTS}
+
+
+def test_every_right_answer_is_right_and_only_for_its_like() -> None:
+    for each in (*LESSONS, *TESTS):
+        assert is_right(each, each.answer)
+    for one in TESTS:
+        for other in TESTS:
+            same = (one.thing.colour, one.thing.shape) == (other.thing.colour, other.thing.shape)
+            assert is_right(one, other.answer) is same
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "There is one shape.",
+        "The shade is lime, on a star.",  # another shade
+        "The shade is cyan, on a ring.",  # another shape
+        "The shade is cyan.",  # no shape
+        "The shade is cyan or lime, on a star.",  # both
+        "There is no shade, only a cyan star.",  # denies what it says
+        "The shade is cyan, on a blue star.",  # a known colour too
+        "The shade is cyanide, on a star.",  # a part of a word
+    ],
+)
+def test_with_a_new_shade_nothing_less_is_right(answer: str) -> None:
+    asked = of("cyan", "star")
+    assert is_right(asked, "The shade is cyan, on a star.")
+    assert not is_right(asked, answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "There is no shade.",
+        "There is one shape. A small red circle is at the left.",  # what the model said before
+        "There is no shape, only a red circle.",
+        "There is no shade, only a red ring.",
+        "There is no shade, only a blue circle.",
+        "There is no shade, only a red circle and a red ring.",
+        "There is no shade, only a mint red circle.",
+        "The shade is red, on a circle.",
+    ],
+)
+def test_without_one_nothing_less_is_right(answer: str) -> None:
+    asked = of(None, "circle", "red")
+    assert is_right(asked, "There is no shade, only a red circle.")
+    assert not is_right(asked, answer)
+
+
+def test_a_picture_is_drawn_in_its_shade() -> None:
+    picture = of("mint", "square").picture(120)
+    thing = of("mint", "square").thing
+    middle = picture.getpixel((round(thing.x * 120), round(thing.y * 120)))
+    assert all(abs(one - two) <= 13 for one, two in zip(middle, SHADES["mint"], strict=True))
+    assert set(SHAPES) and set(COLOURS).isdisjoint(SHADES)
