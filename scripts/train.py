@@ -121,7 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run", required=True, metavar="DIR", help="the run's folder")
+    parser.add_argument(
+        "--run", "--run-folder", required=True, metavar="DIR",
+        help="the run's folder (under torchrun by its longer name: torchrun takes --run for one of its own)",
+    )  # fmt: skip
     parser.add_argument(
         "--recipe", choices=list(RECIPES), help="; ".join(f"{r.name}: {r.words}" for r in RECIPES.values())
     )

@@ -19,7 +19,7 @@ from model.training.run_folder import NO_ROOM, RunFolder
 
 _NO_ROOM = re.compile(
     r"os error (28|27|122)\b|No space left|File too large|Disk quota"
-    r"|PytorchStreamWriter|inline_container|unexpected pos"  # torch.save: its writer names no cause
+    r"|PytorchStreamWriter|inline_container|unexpected pos|iostream error"  # torch.save: its writers name no cause
 )
 _NO_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|Cannot allocate memory|bad_alloc|os error 12\b|Unable to allocate"
