@@ -35,6 +35,7 @@ SECONDS_BETWEEN = 1.0
 VAIN_SECONDS = 120.0
 """After which a job that another machine was asked to stop is given up."""
 
+NEVER_BEGAN = "Stopped before it began."
 _DATA_LOST = (
     "The page ended before the job's data was written. Nothing was trained; order it again (Clone settings)."
 )
@@ -129,7 +130,8 @@ class JobWatch:
         mark = self._mark_of(record, child)
         if mark is None:
             # Claimed, and the page died before it started anything.
-            self._records.unclaim(record.id)
+            if not self._records.unclaim(record.id):
+                self._records.end(record.id, "stopped", NEVER_BEGAN)
             return
         if (child.poll() is not None) if child is not None else not job_process.is_running(mark):
             self._end(record, mark, child)

@@ -25,7 +25,7 @@ from app.job_command import command_line, train_command
 from app.job_data import JobData, WriteData
 from app.job_end import STOP_SECONDS, step_of
 from app.job_values import Job, JobRefused
-from app.job_watch import HOST, SECONDS_BETWEEN, Command, JobWatch, refusal_of
+from app.job_watch import HOST, NEVER_BEGAN, SECONDS_BETWEEN, Command, JobWatch, refusal_of
 from conversations.errors import LogError, NotFound
 from conversations.jobs import ENDED, RUNNING, JobRecord, JobRecords
 from conversations.new_folder import told
@@ -173,9 +173,7 @@ class Jobs:
         record = self._record(job_id)
         if record.phase in ENDED:
             raise JobRefused(f"{record.name} has ended already; there is nothing to stop.")
-        if record.phase == "queued" and self._records.end_queued(
-            job_id, "stopped", "Stopped before it began."
-        ):
+        if record.phase == "queued" and self._records.end_queued(job_id, "stopped", NEVER_BEGAN):
             return
         self._records.ask_stop(
             job_id, f"Saving a checkpoint; what has not ended after {STOP_SECONDS:.0f} seconds is killed."

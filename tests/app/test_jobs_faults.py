@@ -222,7 +222,10 @@ def test_a_job_whose_page_died_is_looked_after_by_another(tmp_path: Path) -> Non
         assert wait_until(jobs, job, "failed").has_ended
 
 
-def test_a_job_that_was_claimed_by_a_page_that_died_is_started_by_the_next(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_job_that_was_claimed_by_a_page_that_died_is_started_by_the_next(
+    tmp_path: Path, asked: bool
+) -> None:
     with page(tmp_path) as jobs:
         blocks = wait_until_training(jobs, jobs.create("ann", "before it", config()))
         waits = jobs.create("ann", "colours", config())
@@ -231,24 +234,33 @@ def test_a_job_that_was_claimed_by_a_page_that_died_is_started_by_the_next(tmp_p
     os.killpg(pid_of(blocks), signal.SIGKILL)
     store.jobs.end(blocks.id, "failed", "Killed.")
     assert store.jobs.claim(waits.id, job_watch.HOST, "cpu", config().to_json())
+    assert not asked or store.jobs.ask_stop(waits.id, "Saving.")
     store.close()
     with page(tmp_path) as jobs:
-        stop(jobs, wait_until_training(jobs, waits))
+        if asked:
+            assert wait_until(jobs, waits, "stopped").words == "Stopped before it began."
+        else:
+            stop(jobs, wait_until_training(jobs, waits))
 
 
-def test_a_process_whose_number_was_never_written_down_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_process_whose_number_was_never_written_down_is_found(tmp_path: Path, asked: bool) -> None:
     with page(tmp_path) as jobs:
         job = wait_until_training(jobs, jobs.create("ann", "colours", config()))
     pid = pid_of(job)
     with closing(sqlite3.connect(tmp_path / "chats.db")) as database:
         database.execute("UPDATE jobs SET pid = NULL, process_start = ''")
+        if asked:
+            database.execute("UPDATE jobs SET phase = 'stopping'")
         database.commit()
     with page(tmp_path) as jobs:
-        store = open_store(tmp_path)
-        wait_for(lambda: store.jobs.get(job.id).pid == pid)
-        store.close()
-        stop(jobs, job)
-        assert pid_of(job) == pid
+        if not asked:
+            store = open_store(tmp_path)
+            wait_for(lambda: store.jobs.get(job.id).pid == pid)
+            store.close()
+            jobs.stop(job.id)
+        assert wait_until(jobs, job, "stopped").words.startswith("Stopped at step 7")
+        assert pid_of(job) == pid and mark_of(pid) is None
 
 
 def test_data_that_died_with_its_page_is_told(tmp_path: Path) -> None:
