@@ -276,6 +276,8 @@ class _Course:
         for number, (question, answer) in enumerate(zip(asked, given, strict=True)):
             files = [str(samples.pictures[samples.places[sha256]]) for sha256 in question.example.pictures]
             row: dict[str, Any] = {"question": question.question, "pictures": files, "right": question.right}
+            if said := [message.text for message in question.example.messages[:-1]]:
+                row["earlier"] = said  # question, answer, and so on, so that it can be asked again as it was
             if number < len(earlier):
                 row["before"] = earlier[number].get("before")
             rows.append(row | {when: answer})
