@@ -122,8 +122,8 @@ class RunFolder:
         return {str(path): str(why) for path, why in found.items()} if isinstance(found, dict) else None
 
     def answers(self) -> list[dict[str, Any]]:
-        """Held-out questions: question, pictures, right, before and (once it has ended) after; `earlier` is what was said
-        before it."""
+        """Held-out questions: question, pictures, right, before and (once it has ended) after; `earlier` is what was
+        said before it."""
         return list(_lines(self.answers_file))
 
     def checkpoints(self) -> list[Path]:
