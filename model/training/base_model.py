@@ -88,7 +88,7 @@ def shape_of(tensors: Mapping[str, Shape], num_patches: int) -> ModelShape:
             for name, shape in tensors.items()
             if ".layers." in name and len(shape) == 2 and shape[1] % BLOCK == 0
         ),
-        linears=tuple((rows, columns) for rows, columns in layer.values()),
+        linears=tuple(sorted((rows, columns) for rows, columns in layer.values())),
         num_layers=_num_layers(tensors, LANGUAGE),
         width=width,
         mlp_width=layer["mlp.gate_proj.weight"][0],

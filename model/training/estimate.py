@@ -30,6 +30,14 @@ READ_BYTES_PER_SECOND = 0.5e9
 """Weights from a disk to where they are used; a guess on the low side."""
 
 
+_SMALLER_RECIPES = {"finetune": ("lora", "qlora"), "lora": ("qlora",)}
+_SAVINGS = (
+    ("activation_checkpointing", True, "turn activation_checkpointing on"),
+    ("micro_batch_size", 1, "set micro_batch_size to 1"),
+    ("optimizer", "adamw_8bit", "set optimizer to adamw_8bit"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Bytes, seconds, floating-point operations. `words` is the sentence for the person."""
@@ -166,26 +174,16 @@ def _remedy(run: Run, made: Estimate) -> str:
 
 
 def _smaller(config: TrainingConfig) -> Iterator[tuple[str, dict[str, Any]]]:
-    less: dict[str, Any] = {}
-    words: list[str] = []
-    for name, value, told in (
-        ("activation_checkpointing", True, "turn activation_checkpointing on"),
-        ("micro_batch_size", 1, "set micro_batch_size to 1"),
-        ("optimizer", "adamw_8bit", "set optimizer to adamw_8bit"),
-    ):
-        if getattr(config, name) != value:
-            less, words = {**less, name: value}, [*words, told]
-            yield " and ".join(words), less
-    for recipe in {"finetune": ("lora", "qlora"), "lora": ("qlora",)}.get(config.recipe, ()):
-        yield f"use {recipe}", {"recipe": recipe}
-        yield (
-            f"use {recipe} with activation_checkpointing",
-            {"recipe": recipe, "activation_checkpointing": True},
-        )
-        yield (
-            f"use {recipe} with activation_checkpointing and micro_batch_size 1",
-            {"recipe": recipe, "activation_checkpointing": True, "micro_batch_size": 1},
-        )
+    """Changes in words and as fields: of the recipe as it is, and then of recipes that need less."""
+    for recipe in (config.recipe, *_SMALLER_RECIPES.get(config.recipe, ())):
+        changes: dict[str, Any] = {"recipe": recipe}
+        words = [] if recipe == config.recipe else [f"use {recipe}"]
+        if words:
+            yield words[0], changes
+        for name, value, told in _SAVINGS:
+            if getattr(config, name) != value:
+                changes, words = {**changes, name: value}, [*words, told]
+                yield " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words), changes
 
 
 def _words(made: Estimate, remedy: str, machine: Machine) -> str:
