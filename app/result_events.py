@@ -75,6 +75,12 @@ class ResultEvents(AdminEvents[BrowserEvent]):
         name = self._results.unload(_job(event))
         return {**self._said(f"{name} is unloaded."), **self._state(_job(event), afresh=True)}
 
+    def drop(self, owner: str, event: BrowserEvent) -> Feeds:
+        """Unload an adapter by its name."""
+        name = event.text("name", 100)
+        self._results.drop(name)
+        return self._said(f"{name} is unloaded.")
+
     def switch(self, owner: str, event: BrowserEvent) -> Feeds:
         """To the base, the result or the merged model."""
         self._results.switch(_job(event), event.text("to", 20))

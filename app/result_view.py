@@ -128,7 +128,8 @@ def _note(standing: Standing) -> str:
             f"The adapter was trained on {shown(standing.base)}, but {standing.running} is running. It fits its own "
             "base only."
         )
-    return f'<p class="note">{escape(words)}</p>' if words else ""
+    failed = f'<p class="note failed" role="alert">{escape(standing.failed)}</p>' if standing.failed else ""
+    return failed + (f'<p class="note">{escape(words)}</p>' if words else "")
 
 
 def shown(model: str) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from app.adapter_names import loaded_as, name_for
+from app.model_picker import failure
+from app.model_trial import ModelSwitch
 from app.recent_models import of_a_model
 from app.worker_child import ROOT, WorkerOptions
 from app.worker_client import WorkerRefused
@@ -69,13 +71,16 @@ class Switchable(Protocol):
     def options(self) -> WorkerOptions: ...
     @property
     def state(self) -> WorkerState: ...
+    @property
+    def last_switch(self) -> ModelSwitch: ...
     def switch(self, options: WorkerOptions) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How a result stands to the worker. `loaded` is the adapter's name there; `runs_base` is None where that cannot be
-    known; `runs` is which of the run's own folders is the running model."""
+    known; `runs` is which of the run's own folders is the running model; `failed` why the last switch to
+    one of its models did not come to pass."""
 
     kind: Literal["adapter", "model", ""]
     base: str
@@ -87,6 +92,7 @@ class Standing:
     runs: Literal["", "result", "merged"] = ""
     is_merged: bool = False
     can_switch: bool = False
+    failed: str = ""
 
 
 class TrainingResults:
@@ -134,7 +140,15 @@ class TrainingResults:
             runs=runs,
             is_merged=(folder / MERGED / "config.json").is_file(),
             can_switch=self._worker is not None,
+            failed=self._failed(job),
         )
+
+    def _failed(self, job: Job) -> str:
+        if self._worker is None or self._worker.last_switch.wanted is None:
+            return ""
+        wanted = os.path.realpath(ROOT / self._worker.last_switch.wanted.model)
+        own = (job.folder.path / RESULT, job.folder.path / MERGED, ROOT / job.config.model)
+        return failure(self._worker.last_switch) if wanted in map(os.path.realpath, own) else ""
 
     # -- in the worker ---------------------------------------------------------------------------------------------
 
@@ -177,6 +191,12 @@ class TrainingResults:
             raise ResultRefused("This adapter is not loaded, so there is nothing to unload.")
         self._client.unload_adapter(name)
         return name
+
+    def drop(self, name: str) -> None:
+        """Take an adapter away by its name, though its run may be gone. Raises ResultRefused, WorkerError."""
+        if name not in self._client.models()[1:]:
+            raise ResultRefused(f"No adapter of the name {name[:100]!r} is loaded.")
+        self._client.unload_adapter(name)
 
     def to_compare(self, job_id: str) -> tuple[str, ...]:
         """The models to be asked the same question: the base and the adapter, which is loaded for it, or the one that

@@ -69,7 +69,14 @@
   function adapter(name) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "link", textContent: name });
     button.dataset.do = "use-adapter";
-    return button;
+    const drop = Object.assign(document.createElement("button"), { type: "button", className: "unload", title: `Unload ${name}` });
+    drop.setAttribute("aria-label", drop.title);
+    drop.dataset.do = "drop-adapter";
+    drop.dataset.name = name;
+    drop.innerHTML = '<svg class="icon"><use href="#icon-close"></use></svg>';
+    const both = document.createElement("span");
+    both.append(button, drop);
+    return both;
   }
   function list(recent, adapters) {
     const now = JSON.stringify([recent, adapters]);
@@ -119,6 +126,10 @@
     loop.say("switch", order);
   }
   loop.does("recent-model", (element) => change({ recent: element.dataset.key }));
+  loop.does("drop-adapter", (element) => {
+    element.disabled = true;
+    loop.results.say("drop", { name: element.dataset.name });
+  });
   loop.does("use-adapter", (element) => {
     choose(element.textContent);
     choice().focus();

@@ -238,3 +238,21 @@ def test_only_an_admin_sees_the_picker_and_is_obeyed(
     assert told["picker"] is None and told["model"] == READY.health.model
     refused = events.answered(events.switch, "user:bob", {"model": "model/demo"})
     assert "Only an admin" in refused["notice"]["words"]
+
+
+def test_a_model_that_was_given_a_name_goes_by_it_and_its_place_is_told_beside(recent: RecentModels) -> None:
+    recent.remember(
+        WorkerOptions(str(ROOT / "runs" / "a" / "result"), served_name="Colours", dtype="float32")
+    )
+    (offered,) = ModelPicker(Unmoved(), recent).told()["recent"]
+    assert (offered["name"], offered["facts"]) == ("Colours", "runs/a/result, float32")
+    (options,) = recent.all().values()
+    assert options.served_name == "Colours"
+
+
+def test_while_a_run_has_the_workers_place_the_picker_says_so(recent: RecentModels) -> None:
+    class Paused(Unmoved):
+        state = worker_process.WorkerState("paused", reason="The model rests while “x” is trained")
+
+    told = ModelPicker(Paused(), recent).told()
+    assert told["busy"] and told["words"] == "The model rests while “x” is trained"

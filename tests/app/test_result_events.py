@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app.model_trial import ModelSwitch
 from app.result_events import ResultEvents
 from app.result_parts import ResultParts
 from app.result_tab import EVENTS, FEEDS
@@ -36,6 +37,7 @@ class Worker:
         default_factory=lambda: WorkerOptions("model/demo", device="cpu", cache_gb=0.5)
     )
     state: WorkerState = field(default_factory=lambda: WorkerState("ready", 1.0))
+    last_switch: ModelSwitch = field(default_factory=ModelSwitch)
     ready: bool = True
     error: Exception | None = None
     asked: list[ChatRequest] = field(default_factory=list)
@@ -113,7 +115,7 @@ def do(events: ResultEvents, what: str, owner: str | None = ROOT_USER, /, **data
 def test_who_is_no_admin_gets_nothing_from_any_event(events: ResultEvents, worker: Worker) -> None:
     for name in EVENTS:
         for owner in (ANN, "visitor:x", None):
-            given = {"number": 1, "to": "base", "repo": "a/b", "token": "t", "only": "all"}
+            given = {"number": 1, "name": "demo", "to": "base", "repo": "a/b", "token": "t", "only": "all"}
             assert do(events, name, owner, **given) == {}, name
     assert worker.served == ["demo"] and worker.options.model == "model/demo"
 
@@ -148,6 +150,27 @@ def test_chat_with_it_loads_the_adapter_and_names_it(events: ResultEvents, worke
     told = do(events, "unload")
     assert told["said"]["words"] == "Corrected-colours is unloaded." and worker.served == ["demo"]
     assert do(events, "unload")["said"]["failed"]
+
+
+def test_an_adapter_is_unloaded_by_its_name_too_but_never_the_base(
+    events: ResultEvents, worker: Worker
+) -> None:
+    do(events, "load")
+    for name in ("demo", "", "no such name"):
+        assert do(events, "drop", name=name)["said"]["failed"]
+    assert do(events, "drop", name="Corrected-colours")["said"]["words"] == "Corrected-colours is unloaded."
+    assert worker.served == ["demo"]
+
+
+def test_why_a_switch_to_it_failed_is_told_beside_it_and_not_beside_others(
+    events: ResultEvents, worker: Worker, runs: Path
+) -> None:
+    worker.last_switch = ModelSwitch(
+        1, WorkerOptions(str(runs / WHOLE / "result")), "failed", "no weights", worker.options
+    )
+    html = do(events, "state", job=WHOLE)["state"]["html"]
+    assert "could not be loaded: no weights. model/demo is kept." in html
+    assert "could not be loaded" not in do(events, "state")["state"]["html"]
 
 
 def test_a_run_of_another_base_says_so_and_its_base_can_be_switched_to(

@@ -23,3 +23,9 @@ def test_the_default_number_format_is_left_to_the_device_here_as_on_the_page() -
     assert read_settings([], {}).choice.dtype == ModelChoice("x").dtype == "auto"
     for dtype in DTYPES:
         assert read_settings(["--dtype", dtype], {}).choice.dtype == dtype
+
+
+def test_a_model_may_be_given_another_name_than_its_folders() -> None:
+    assert read_settings(["--served-model-name", "colours"], {}).choice.name == "colours"
+    assert read_settings([], {"LLAVA_LOOP_SERVED_MODEL_NAME": "colours"}).choice.name == "colours"
+    assert read_settings([], {}).choice.name == ""
