@@ -220,8 +220,8 @@ def _stops(sources: tuple[SourceReport, ...], total: SourceReport) -> Iterator[s
     for source in sources:
         if source.num_bad_records:
             yield (
-                f"{source.num_bad_records} records of {source.file} cannot be read, and nothing behind them was looked "
-                f"at; correct them. The first: {source.record_faults[0]}"
+                f"{_counted(source.num_bad_records, 'record')} of {source.file} cannot be read, so nothing of it was "
+                f"looked at further; correct them. The first: {source.record_faults[0]}"
             )
     num_faults = total.num_missing_pictures + total.num_broken_pictures
     if num_faults > 1 and num_faults > MAX_BROKEN_SHARE * total.num_pictures:
@@ -231,14 +231,14 @@ def _stops(sources: tuple[SourceReport, ...], total: SourceReport) -> Iterator[s
             f"{total.picture_faults[0]}"
         )
     if not total.num_samples and not total.num_bad_records:
-        yield f"There is nothing to train on ({total.num_examples} examples, none of them usable); add examples."
+        yield f"There is nothing to train on: none of {_counted(total.num_examples, 'example')} can be used; add others."
 
 
 def _warnings(config: TrainingConfig, total: SourceReport) -> Iterator[str]:
     for reason, count in total.left_out.items():
-        yield f"{count} examples are left out: {reason}."
+        yield f"{_counted(count, 'example')} left out: {reason}."
     if total.num_cut:
-        yield f"{total.num_cut} examples are too long and are learned without their last exchanges."
+        yield f"{_counted(total.num_cut, 'example')} too long, learned without the last exchanges."
     if total.num_samples and not total.num_held_out and config.held_out_share:
         yield "Nothing is held out: what the model learns cannot be measured on pictures that it was not shown."
     if (
@@ -249,3 +249,7 @@ def _warnings(config: TrainingConfig, total: SourceReport) -> Iterator[str]:
             f"Only {total.num_decoded_pictures} of {total.num_pictures} pictures were decoded whole; of the others the "
             "beginning was looked at."
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -35,7 +35,7 @@ def test_whole_data_may_start_and_is_told_with_what_it_needs(
     assert (status, report.may_start, report.stops) == (0, True, ())
     assert report.estimate is not None and report.estimate.fits and report.estimate.seconds > 0
     assert report.estimate.words in shown
-    assert "1 examples are left out: with an empty answer" in shown
+    assert "1 example left out: with an empty answer" in shown
     assert "[[ Colour 0.###]]" in shown and "<0.png: 16 tokens>" in shown
     assert f"The run may start: {report.num_steps} steps." in shown
     assert [path.name for path in sorted(run.path.iterdir())] == ["check.json", "config.json"]
@@ -48,7 +48,7 @@ def test_data_that_is_not_whole_must_not_start(
     status, report = checked(new_run(tmp_path / "run", small_config(base, file)))
     shown = capsys.readouterr().out
     assert (status, report.estimate) == (1, None)
-    assert "record 4, conversations" in shown and "Stop: 1 records" in shown
+    assert "record 4, conversations" in shown and "Stop: 1 record of" in shown
     assert "may start" not in shown
 
 

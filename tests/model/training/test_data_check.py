@@ -141,7 +141,7 @@ def test_empty_answers_are_counted_and_left_out(tmp_path: Path) -> None:
     report = report_of(config_of(write(tmp_path, [*colours(0, 5), *empty]), held_out_share=0.0))
     assert report.total.num_empty_answers == 3
     assert report.total.num_samples == 5
-    assert any("3 examples are left out: with an empty answer" in sentence for sentence in report.warnings)
+    assert any("3 examples left out: with an empty answer" in sentence for sentence in report.warnings)
 
 
 def test_samples_that_are_too_long_are_cut_or_left_out(tmp_path: Path) -> None:
