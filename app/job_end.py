@@ -36,7 +36,7 @@ class Ending:
         """The job's phase, and a sentence or two. What the process itself wrote as its end comes first: it may have
         died after its work was done."""
         if self.status is not None and self.status.has_ended:
-            words = self.status.words.strip()
+            words = str(self.status.words).strip()  # somebody may have edited it
             if self.status.phase == "done":
                 return "done", words or "Done."
             if self.status.phase == "stopped":

@@ -73,7 +73,7 @@ def _start_of(pid: int) -> str | None:
     if _BOOT_ID.exists():
         try:
             stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:  # none, or (where others' are hidden) one of another user's, and so not ours
             return None
         after_name = stat.rpartition(")")[2].split()  # begins with field 3, the state
         if after_name[0] in "ZX":
@@ -82,7 +82,7 @@ def _start_of(pid: int) -> str | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return None
 
 

@@ -190,23 +190,33 @@ class JobWatch:
     def _start_queued(self) -> None:
         """In order: who waits for a device keeps it from those that came later."""
         taken: set[str] = set()
+        hindered: Exception | None = None
         for record in self._records.queued():
-            folder = self._folder(record)
-            if not folder.path.is_dir():
+            if not self._folder(record).path.is_dir():
                 continue  # of a page with folders of its own, here or elsewhere
-            if record.data == "wanted" and record.host == HOST and not self._records.page_lives(record.page):
-                self._records.end_queued(record.id, "failed", _DATA_LOST)
-                continue
             try:
-                config = folder.config()
-            except (InvalidConfig, OSError) as error:
-                self._records.end_queued(record.id, "failed", refusal_of(folder, error))
-                continue
-            free = [each for each in self._found_devices().wanted(config.device) if each.key not in taken]
-            if record.data == "wanted":
-                taken |= {each.key for each in free[:1]}
-            elif not any(self._started(record, config, device) for device in free):
-                taken |= {each.key for each in free}
+                self._look_at_queued(record, taken)
+            except Exception as error:  # noqa: BLE001 - told below, once all others have been looked at
+                hindered = error
+        if hindered is not None:
+            raise hindered
+
+    def _look_at_queued(self, record: JobRecord, taken: set[str]) -> None:
+        """Starts it if its device is free; what it waits for is added to `taken`."""
+        if record.data == "wanted" and record.host == HOST and not self._records.page_lives(record.page):
+            self._records.end_queued(record.id, "failed", _DATA_LOST)
+            return
+        folder = self._folder(record)
+        try:
+            config = folder.config()
+        except (InvalidConfig, OSError) as error:
+            self._records.end_queued(record.id, "failed", refusal_of(folder, error))
+            return
+        free = [each for each in self._found_devices().wanted(config.device) if each.key not in taken]
+        if record.data == "wanted":
+            taken |= {each.key for each in free[:1]}
+        elif not any(self._started(record, config, device) for device in free):
+            taken |= {each.key for each in free}
 
     def _found_devices(self) -> Devices:
         if self._devices is None:

@@ -27,7 +27,7 @@ from app.job_end import STOP_SECONDS, step_of
 from app.job_values import Job, JobRefused
 from app.job_watch import HOST, NEVER_BEGAN, SECONDS_BETWEEN, Command, JobWatch, refusal_of
 from conversations.errors import LogError, NotFound
-from conversations.jobs import ENDED, RUNNING, JobRecord, JobRecords
+from conversations.jobs import ENDED, JobRecord, JobRecords
 from conversations.new_folder import told
 from model.training.config import InvalidConfig, TrainingConfig
 from model.training.run_folder import RunFolder
@@ -230,15 +230,11 @@ class Jobs:
             ) from error
 
     def _refuse_in_use(self, record: JobRecord, folder: Path) -> None:
-        if record.phase in RUNNING:
-            raise JobRefused(f"{record.name} is running; stop it first.")
         here = self._data.is_writing(record.id)
         if here or (
             record.data == "wanted" and record.phase == "queued" and self._records.page_lives(record.page)
         ):
-            raise JobRefused(
-                f"The data of {record.name} is being written; wait until it is, or stop the job."
-            )
+            raise JobRefused(f"The data of {record.name} is being written; wait until it is.")
         if folder.is_symlink():
             raise JobRefused(
                 f"{folder} leads elsewhere; remove by hand what it leads to, and the link itself."

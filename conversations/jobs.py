@@ -177,6 +177,7 @@ class JobRecords:
     def claim(self, job_id: str, host: str, device: str, config: str) -> bool:
         """Take a queued job for this page to start: True for one page alone, and only while nothing else runs on this
         device of its host."""
+        # The unique index alone would do, at the price of an error in PostgreSQL's log each time that a job is tried.
         other = aliased(JobRow)
         busy = exists().where(
             other.host == host, other.device == device, other.phase.in_(RUNNING), other.id != JobRow.id

@@ -112,7 +112,12 @@ def test_another_process_with_the_same_number_is_not_the_job(tmp_path: Path) -> 
         other.kill()
 
 
-def test_the_same_number_started_at_another_time_is_another_process() -> None:
+@pytest.mark.parametrize("linux", [True, False])
+def test_the_same_number_started_at_another_time_is_another_process(
+    monkeypatch: pytest.MonkeyPatch, linux: bool
+) -> None:
+    if not linux:
+        monkeypatch.setattr("app.job_process._BOOT_ID", Path("/not/there"))
     own = mark_of(os.getpid())
     assert own is not None and is_running(own)
     assert not is_running(replace(own, start=own.start + "1"))

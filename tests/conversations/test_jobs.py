@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from conversations.errors import InvalidText, NotFound
 from conversations.jobs import JobRecord, JobRecords
@@ -84,6 +85,16 @@ def test_of_many_pages_one_starts_a_job_and_one_job_gets_the_device(backend: str
     assert won[tries.index((next(s.jobs for s in stores if s.jobs.page == running.page), running.id))]
     for store in stores:
         store.close()
+
+
+def test_the_database_itself_allows_a_device_one_job(store: ConversationStore) -> None:
+    first, second, third = (ordered(store.jobs) for _ in range(3))
+    assert store.jobs.claim(first.id, HOST, "cpu", "{}") and store.jobs.claim(second.id, HOST, "cuda:0", "{}")
+    with pytest.raises(IntegrityError):
+        store.jobs._change(second.id, device="cpu")
+    store.jobs._change(third.id, phase="done", host=HOST, device="cpu")
+    with pytest.raises(IntegrityError):
+        store.jobs._change(third.id, phase="stopping")
 
 
 def test_a_job_whose_data_is_not_written_is_not_started(store: ConversationStore) -> None:
