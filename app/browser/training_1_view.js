@@ -66,7 +66,7 @@
   });
 
   // -- the list
-  const EMPTY = '<li class="faint big">No run yet. The first one is a form away.</li>';
+  const EMPTY = '<li class="faint big" data-job="none">No run yet. The first one is a form away.</li>';
   const LINE = '<button type="button" class="open" data-do="training-open"><span class="name" dir="auto"></span><small></small>' +
     '<span class="bar" aria-hidden="true"><i></i></span></button>';
   function line(id) {
@@ -89,8 +89,9 @@
       $(".bar i", shown).style.width = percent;
       if (place.children[at] !== shown) place.insertBefore(shown, place.children[at] || null);
     });
+    if (!jobs.length && before.has("none")) return;
     for (const gone of before.values()) gone.remove();
-    if (!place.children.length) place.innerHTML = EMPTY;
+    if (!jobs.length) place.innerHTML = EMPTY;
     mark();
   }
   function mark() {

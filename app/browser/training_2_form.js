@@ -142,6 +142,7 @@
   });
   loop.start(() => {
     let soon;
+    field("corrected").value = "yes"; // what a person wrote, and not what the model says of itself
     layOut();
     form().addEventListener("input", (event) => {
       if (event.target.name === "frees_worker" || event.target.name === "run_name") return;

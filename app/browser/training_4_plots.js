@@ -98,7 +98,7 @@
         axes.append(element("path", { d: `M${MARGIN.left} ${y}H${width - MARGIN.right}` }));
         axes.append(element("text", { x: MARGIN.left - 8, y: Number(y) + 4, "text-anchor": "end" }, format(value)));
       }
-      for (const step of ticks(first, last, Math.max(2, Math.floor(inner.width / 110))).filter(Number.isInteger)) {
+      for (const step of ticks(first, last, Math.max(3, Math.floor(inner.width / 90))).filter(Number.isInteger)) {
         axes.append(element("text", { x: scale.x(step), y: HEIGHT - 8, "text-anchor": "middle" }, step.toLocaleString("en")));
       }
       svg.append(axes);

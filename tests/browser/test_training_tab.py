@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.app.training_page import TrainingPage, corrected, serving
 from tests.browser.running_page import environment
+from tests.browser.test_face import PHONE
 from tests.browser.visitor import SECONDS
 
 NUM_CORRECTED = 8
@@ -51,8 +52,7 @@ def fill(page: Page, **fields: str) -> None:
 
 
 def order(page: Page, name: str, **fields: str) -> str:
-    """Start a run on what was corrected; its id."""
-    page.select_option('.picks [name="corrected"]', "yes")
+    """Start a run on what was corrected, which the form chooses by itself; its id."""
     page.wait_for_selector(f'#counted-data:text("{NUM_CORRECTED} answers in {NUM_CORRECTED} examples")')
     fill(page, **fields)
     page.fill('[name="run_name"]', name)
@@ -111,6 +111,85 @@ def test_a_run_is_ordered_watched_to_its_end_and_deleted(
     page.click("[data-do=training-doom]")
     page.click("#ask-run [data-do=training-delete]")
     page.wait_for_selector('#toast .words:text("colours was deleted")')
-    page.wait_for_selector('#run-list:text("No run yet")')
+    page.wait_for_selector('#run-list li:text("No run yet")')
     assert not folder.path.exists()
     assert page.is_visible("#training-order")
+
+
+def test_on_a_phone_nothing_sticks_out_and_what_is_typed_stays(open_page: Callable[..., Page]) -> None:
+    page = open_page(**PHONE)
+    page.wait_for_selector("#counted-data:not(:empty)")
+    wide = "document.querySelector('.training-form').scrollWidth > innerWidth || document.body.scrollWidth > innerWidth"
+    assert not page.evaluate(wide)
+    page.fill('[name="run_name"]', "half a na")
+    page.evaluate("document.querySelector('.training-form').scrollTop = 300")
+    page.click('.recipes [value="align"]', force=True)
+    page.wait_for_function("document.querySelector('[name=\"config.num_epochs\"]').value === '2'")
+    page.wait_for_timeout(2500)  # the list is asked for meanwhile
+    assert page.input_value('[name="run_name"]') == "half a na"
+    assert page.evaluate("document.querySelector('.training-form').scrollTop") == 300
+    fill(page, batch_size="many")
+    page.wait_for_selector("#training-refusal:text(\"batch_size cannot be 'many'\")")
+    assert page.is_disabled('#training-order [type="submit"]')
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_the_data_is_checked_with_the_real_samples_and_the_check_ends_when_left(
+    open_page: Callable[..., Page], page_served: TrainingPage
+) -> None:
+    page = open_page()
+    page.wait_for_selector(f'#counted-data:text("{NUM_CORRECTED} answers")')
+    fill(page, held_out_share="0")
+    page.wait_for_selector("#counted-data:not([data-old])")
+    page.click("[data-do=training-check]")
+    page.wait_for_selector("#training-report .found", timeout=300 * SECONDS)
+    assert page.locator("#training-report .sample .learnt").first.inner_text()
+    assert page.locator("#training-report .sample img").first.evaluate("image => image.naturalWidth") > 10
+    assert page.locator("#training-report .histogram rect").count() >= 1
+    assert page.locator("#training-report .estimate").is_visible()
+    page.click("[data-do=training-check]")
+    page.wait_for_selector("#training-report .job")
+    page.click("[data-do=show-chat]")
+    checks = page_served.folder / "checks"
+    for _ in range(200):
+        if not list(checks.iterdir()):
+            break
+        page.wait_for_timeout(100)
+    assert not list(checks.iterdir())
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+def test_a_run_is_stopped_found_again_goes_on_and_its_settings_are_copied(
+    open_page: Callable[..., Page], page_served: TrainingPage
+) -> None:
+    page = open_page()
+    job = order(
+        page,
+        "long one",
+        **(SMALL | {"max_steps": "100000", "num_epochs": "1000", "evaluate_every_steps": "1000"}),
+    )
+    page.wait_for_selector('#run-badge:text("Training")', timeout=300 * SECONDS)
+    page.wait_for_selector(".plot:not([hidden]) .curve", state="attached", timeout=100 * SECONDS)
+    page.click("[data-do=training-rename]")
+    page.fill('#name-run [name="name"]', "longer one")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#run-list .name:text("longer one")')
+    page.click("#run-stop")
+    ended(page, "stopped")
+    assert page_served.jobs.get(job).folder.checkpoints()
+    again = open_page(f"?training={job}")
+    ended(again, "stopped")
+    assert again.inner_text("#run-name") == "longer one"
+    again.click("#run-resume")
+    again.wait_for_selector('#run-badge:text("Training")', timeout=300 * SECONDS)
+    again.click("#run-stop")
+    ended(again, "stopped")
+    again.click("[data-do=training-clone]")
+    again.wait_for_function("document.querySelector('[name=\"run_name\"]').value === 'longer one again'")
+    assert again.input_value('[name="config.max_steps"]') == "100000"
+    assert again.input_value('[name="file"]') == str(
+        page_served.jobs.get(job).folder.path / "data" / "train.json"
+    )
+    page_served.jobs.delete(job)
