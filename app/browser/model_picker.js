@@ -32,6 +32,7 @@
     const select = choice();
     base = models[0] || "";
     if (wanted === null && models.length) wanted = select.value;
+    if (wanted === "" && select.value && select.value !== base) choose(""); // remembered from an earlier visit
     if (wanted && models.includes(wanted)) {
       missed = "";
       if (select.value !== wanted) choose(wanted);
