@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import torch
@@ -20,7 +20,7 @@ from model.engine.job import Job, Message, tell_all
 from model.engine.numbers import EngineCounts
 from model.engine.request import Finished, Reading, Waiting
 from model.engine.scheduler import Chunk, Scheduler, Step
-from model.engine.slots import Placement, Slot
+from model.engine.slots import Slot
 from model.engine.step import Drawn, Stepper
 from model.engine.task import Task
 
@@ -125,44 +125,52 @@ class EngineThread:
 
     def _planned(self) -> Step:
         step = self.scheduler.plan()
-        if step.placed is not None and step.chunk is not None:
-            task = step.chunk.task
-            self.counts.num_prompt_tokens += len(task.ids)
-            self.counts.num_reused_tokens += step.placed.num_reused
-            task.job.tell(Reading())
+        for chunk in step.chunks:
+            if chunk.placed is not None:
+                self.counts.num_prompt_tokens += len(chunk.task.ids)
+                self.counts.num_reused_tokens += chunk.placed.num_reused
+                chunk.task.job.tell(Reading())
+        if any(chunk.placed is not None for chunk in step.chunks):
             self._tell_positions()
         return step
 
     def _carry_out(self, step: Step) -> None:
-        chunk = None if step.chunk is None else self._ready(step, step.chunk)
+        # What others of this step are to be copied from stays, even where memory runs out.
+        sources = {chunk.placed.source for chunk in step.chunks if chunk.placed is not None}
+        chunks = [chunk for chunk in step.chunks if self._is_ready(chunk, step, sources)]
         answering = [task for task in step.answering if self._has_room(task)]
-        if not answering and chunk is None:
-            return
-        suspect = (
-            chunk.task if chunk is not None else max(answering, key=lambda task: len(task.held_slot.ids))
-        )
-        drawn = self._tried(lambda: self._stepper.run(answering, chunk), suspect)
-        if isinstance(drawn, EngineError):
-            alone = chunk is not None or isinstance(drawn, OutOfMemory)
+        if answering or chunks:
+            self._compute(answering, chunks)
+
+    def _compute(self, answering: Sequence[Task], chunks: Sequence[Chunk]) -> None:
+        """One pass over these; where it fails with several chunks, one after the other, so that only one ends."""
+        suspect = chunks[0].task if chunks else max(answering, key=lambda task: len(task.held_slot.ids))
+        drawn = self._tried(lambda: self._stepper.run(answering, chunks), suspect)
+        if not isinstance(drawn, EngineError):
+            self._count(answering, chunks)
+            self._tell_drawn(drawn)
+        elif len(chunks) > 1:
+            self._compute(answering, chunks[:1])
+            for chunk in chunks[1:]:
+                self._compute([], [chunk])
+        else:
+            alone = bool(chunks) or isinstance(drawn, OutOfMemory)
             for task in [suspect] if alone else answering:
                 self._fail(task, drawn)
-            return
-        self._count(answering, chunk)
-        self._tell_drawn(drawn)
 
-    def _ready(self, step: Step, chunk: Chunk) -> Chunk | None:
-        """The chunk, once it can be read."""
-        ready = self._tried(lambda: self._prepare(step, chunk), chunk.task, keep=step.placed)
+    def _is_ready(self, chunk: Chunk, step: Step, sources: Collection[Slot | None]) -> bool:
+        """Whether it can be read now: its room is there, and its pictures."""
+        ready = self._tried(lambda: self._prepare(chunk, step), chunk.task, keep=sources)
         if isinstance(ready, EngineError):
             self._fail(chunk.task, ready)
-            return None
-        return chunk if ready else None
+            return False
+        return ready
 
-    def _prepare(self, step: Step, chunk: Chunk) -> bool:
+    def _prepare(self, chunk: Chunk, step: Step) -> bool:
         """Room for a prompt whose turn has come, and its pictures; False while those are not all there."""
-        if step.placed is not None:
-            self._stepper.place(step.placed, chunk.task)
-        return self._stepper.encode(chunk.task, at_once=not step.answering)
+        if chunk.placed is not None:
+            self._stepper.place(chunk.placed, chunk.task)
+        return self._stepper.encode(chunk.task, at_once=step.hurried or not step.answering)
 
     def _has_room(self, task: Task) -> bool:
         error = self._tried(lambda: self._stepper.reserve(task), task)
@@ -170,13 +178,13 @@ class EngineThread:
             self._fail(task, error)
         return error is None
 
-    def _count(self, answering: Sequence[Task], chunk: Chunk | None) -> None:
+    def _count(self, answering: Sequence[Task], chunks: Sequence[Chunk]) -> None:
         with self._changed:
             self.counts.num_steps += 1
             self.counts.num_rows += len(answering)
             for task in answering:
                 self.scheduler.token_read(task)
-            if chunk is not None:
+            for chunk in chunks:
                 self.counts.num_rows += chunk.stop - chunk.start
                 self.scheduler.chunk_read(chunk)
                 if chunk.is_last:
@@ -201,7 +209,7 @@ class EngineThread:
     # --- when something ends --------------------------------------------------------------------------
 
     def _tried(
-        self, action: Callable[[], Result], task: Task, keep: Placement | None = None
+        self, action: Callable[[], Result], task: Task, keep: Collection[Slot | None] = ()
     ) -> Result | EngineError:
         """What `action` gives, or why it failed; where memory ran out, tried again without remembered prefixes.
 
@@ -241,10 +249,10 @@ class EngineThread:
         self.scheduler.table.forget(slot)
         self._stepper.release(slot)
 
-    def _drop_idle(self, keep: Placement | None) -> bool:
+    def _drop_idle(self, keep: Collection[Slot | None]) -> bool:
         """Forgets what nobody uses; False where there was nothing."""
         with self._changed:
-            idle = [slot for slot in self.scheduler.table.idle() if keep is None or slot is not keep.source]
+            idle = [slot for slot in self.scheduler.table.idle() if slot not in keep]
             for slot in idle:
                 self._forget(slot)
         give_memory_back()

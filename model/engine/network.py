@@ -3,11 +3,15 @@
 It runs over the checkpoint's own modules (so quantised layers and adapters work) but for what `generate` spends on
 generality: a row is a token of some sequence, all rows go through the linear layers together, and attention is computed
 for each sequence over its own slot. The formulas are LLaMA's (Touvron et al. 2023, section 2.2).
+
+Of a prompt only the last row's scores are wanted. So in the last layer the other rows give their keys and values to the
+slot and are done: with twelve layers a fourteenth of the reading is never computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,10 +21,24 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention
 from model.checkpoint import UnsupportedCheckpoint
 from model.engine.batch import Batch, Span
 from model.engine.linears import AdaptedRows, Linears
-from model.engine.slot_memory import CacheShape
+from model.engine.slot_memory import CacheShape, SlotMemory
 from model.llava import Llava
 
 KNOWN_KINDS = ("llama", "mistral", "qwen2")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Query rows `start` to `stop` look at the first `num_seen` tokens in `memory`, as far as the mask lets them.
+
+    The mask is [n, num_seen], or None where a plain causal one or none says it.
+    """
+
+    memory: SlotMemory
+    start: int
+    stop: int
+    num_seen: int
+    mask: Tensor | None = None
 
 
 class Network:
@@ -47,7 +65,7 @@ class Network:
         tied = model.lm_head.weight is weight
         self._head = Linears({"lm_head": model.lm_head}, take_weights=take_weights and not tied)
         self._layers = [
-            _Layer(layer, f"layers.{index}", take_weights=take_weights)
+            _Layer(layer, f"layers.{index}", index == len(language.layers) - 1, take_weights=take_weights)
             for index, layer in enumerate(language.layers)
         ]
 
@@ -63,12 +81,12 @@ class Network:
 
     def scores(self, batch: Batch) -> Tensor:
         """Advances the slots -> logits [len(wanted), V]."""
-        wanted = self.advance(batch)[list(batch.wanted)]
-        adapted = [] if not batch.adapted else _adapted_among(batch.wanted, batch.adapted)
-        return self._head(self._norm(wanted), adapted)[0]
+        hidden = self.advance(batch)
+        return self._head(self._norm(hidden), _adapted_among(batch.wanted, batch.adapted))[0]
 
     def advance(self, batch: Batch) -> Tensor:
-        """Writes the rows' keys and values into their slots -> hidden states [R, Dt], before the last norm.
+        """Writes the rows' keys and values into their slots -> hidden states of the wanted rows, before the last norm:
+        [len(wanted), Dt].
 
         The slots must have room; how long they are now is the caller's to remember.
         """
@@ -78,41 +96,65 @@ class Network:
         places = torch.cat(
             [torch.arange(span.num_past, span.num_past + span.stop - span.start) for span in batch.spans]
         ).to(self._cos.device)
-        rotary = [self._cos[places], self._sin[places]]
-        masks = [_mask(span) for span in batch.spans]
-        for index, layer in enumerate(self._layers):
-            if index == 0 or self.shape.devices[index] != hidden.device:
-                hidden, *rotary = (each.to(self.shape.devices[index]) for each in (hidden, *rotary))
-                masks = [None if mask is None else mask.to(hidden.device) for mask in masks]
-            hidden = self._attend(layer, index, hidden, batch, rotary, masks)
+        rotary = (self._cos[places], self._sin[places])
+        looks = [_look(span) for span in batch.spans]
+        *layers, last = enumerate(self._layers)
+        for index, layer in layers:
+            hidden, rotary, looks = self._on_device(index, hidden, rotary, looks)
+            rows = layer.queries_keys_values(layer.norm_before(hidden), batch.adapted)
+            queries, keys, values = (part.unflatten(-1, (-1, self.shape.head_dim)) for part in rows)
+            self._remember(index, batch.spans, _rotated(keys, *rotary), values)
+            attended = self._attended(index, layer, _rotated(queries, *rotary), looks)
+            hidden = layer.output(attended, batch.adapted)[0].add_(hidden)
             hidden = layer.feed_forward(hidden, batch.adapted)
-        return hidden
+        return self._advance_last(*last, *self._on_device(last[0], hidden, rotary, looks)[:2], batch)
 
-    def _attend(
-        self,
-        layer: _Layer,
-        index: int,
-        hidden: Tensor,
-        batch: Batch,
-        rotary: Sequence[Tensor],
-        masks: Sequence[Tensor | None],
+    def _advance_last(
+        self, index: int, layer: _Layer, hidden: Tensor, rotary: tuple[Tensor, Tensor], batch: Batch
     ) -> Tensor:
-        """[R, Dt] -> [R, Dt], the rows' keys and values written on the way."""
-        num_rows, head_dim = len(hidden), self.shape.head_dim
-        queries, keys, values = (
-            part.view(num_rows, -1, head_dim)
-            for part in layer.queries_keys_values(layer.norm_before(hidden), batch.adapted)
+        """The last layer: keys and values of all rows, everything else for the wanted ones only."""
+        normed = layer.norm_before(hidden)
+        keys, values = (
+            part.unflatten(-1, (-1, self.shape.head_dim)) for part in layer.keys_values(normed, batch.adapted)
         )
-        queries, keys = _rotated(queries, *rotary), _rotated(keys, *rotary)
-        attended = torch.empty_like(queries)  # [R, heads, Dh]
-        for span, mask in zip(batch.spans, masks, strict=True):
+        self._remember(index, batch.spans, _rotated(keys, *rotary), values)
+        wanted = list(batch.wanted)
+        if not wanted:
+            return hidden[:0]
+        adapted = _adapted_among(wanted, batch.adapted)
+        queries = layer.queries(normed[wanted], adapted)[0].unflatten(-1, (-1, self.shape.head_dim))
+        queries = _rotated(queries, *(each[wanted] for each in rotary))
+        attended = self._attended(index, layer, queries, _looks_of(wanted, batch.spans))
+        hidden = layer.output(attended, adapted)[0].add_(hidden[wanted])
+        return layer.feed_forward(hidden, adapted)
+
+    def _on_device(
+        self, index: int, hidden: Tensor, rotary: tuple[Tensor, Tensor], looks: list[_Look]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], list[_Look]]:
+        """The same where this layer lies: a large model may be shared out over several GPUs."""
+        device = self.shape.devices[index]
+        if hidden.device == device and index > 0:
+            return hidden, rotary, looks
+        moved = [replace(look, mask=None if look.mask is None else look.mask.to(device)) for look in looks]
+        return hidden.to(device), (rotary[0].to(device), rotary[1].to(device)), moved
+
+    def _remember(self, index: int, spans: Sequence[Span], keys: Tensor, values: Tensor) -> None:
+        """Rows' keys and values [R, K, Dh] into their slots."""
+        for span in spans:
             rows = slice(span.start, span.stop)
-            stop = span.num_past + span.stop - span.start
+            new = slice(span.num_past, span.num_past + span.stop - span.start)
             cache = span.memory.layers[index]
-            cache[0, :, span.num_past : stop] = keys[rows].transpose(0, 1)
-            cache[1, :, span.num_past : stop] = values[rows].transpose(0, 1)
-            attended[rows] = self._over_slot(queries[rows], cache[:, None, :, :stop], mask, layer.scaling)
-        return hidden + layer.output(attended.view(num_rows, -1), batch.adapted)[0]
+            cache[0, :, new] = keys[rows].transpose(0, 1)
+            cache[1, :, new] = values[rows].transpose(0, 1)
+
+    def _attended(self, index: int, layer: _Layer, queries: Tensor, looks: Sequence[_Look]) -> Tensor:
+        """Query rows [n, heads, Dh] -> [n, heads * Dh]."""
+        attended = torch.empty_like(queries)
+        for look in looks:
+            cache = look.memory.layers[index][:, None, :, : look.num_seen]
+            rows = slice(look.start, look.stop)
+            attended[rows] = self._over_slot(queries[rows], cache, look.mask, layer.scaling)
+        return attended.flatten(1)
 
     def _over_slot(self, queries: Tensor, cache: Tensor, mask: Tensor | None, scaling: float) -> Tensor:
         """Queries [n, heads, Dh] over a slot [2, 1, K, L, Dh] -> [n, heads, Dh]."""
@@ -145,48 +187,59 @@ class _Norm:
 
 
 class _Layer:
-    """One decoder layer's parts, under the names that adapters use."""
+    """One decoder layer's parts, under the names that adapters use. The last one's queries are a product apart."""
 
-    def __init__(self, layer: Any, name: str, *, take_weights: bool) -> None:
+    def __init__(self, layer: Any, name: str, is_last: bool, *, take_weights: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.scaling = float(attention.scaling)
         self.norm_before, self._norm_after = (
             _Norm(layer.input_layernorm),
             _Norm(layer.post_attention_layernorm),
         )
-        self.queries_keys_values = Linears(
-            {
-                f"{name}.self_attn.{part}": attention.get_submodule(part)
-                for part in ("q_proj", "k_proj", "v_proj")
-            },
-            take_weights=take_weights,
-        )
-        self.output = Linears({f"{name}.self_attn.o_proj": attention.o_proj}, take_weights=take_weights)
-        self._gate_up = Linears(
-            {f"{name}.mlp.{part}": mlp.get_submodule(part) for part in ("gate_proj", "up_proj")},
-            take_weights=take_weights,
-        )
-        self._down = Linears({f"{name}.mlp.down_proj": mlp.down_proj}, take_weights=take_weights)
+
+        def linears(block: str, module: Any, *parts: str) -> Linears:
+            named = {f"{name}.{block}.{part}": module.get_submodule(part) for part in parts}
+            return Linears(named, take_weights=take_weights)
+
+        if is_last:
+            self.queries = linears("self_attn", attention, "q_proj")
+            self.keys_values = linears("self_attn", attention, "k_proj", "v_proj")
+        else:
+            self.queries_keys_values = linears("self_attn", attention, "q_proj", "k_proj", "v_proj")
+        self.output = linears("self_attn", attention, "o_proj")
+        self._gate_up = linears("mlp", mlp, "gate_proj", "up_proj")
+        self._down = linears("mlp", mlp, "down_proj")
         self._activation = mlp.act_fn
 
     def feed_forward(self, hidden: Tensor, adapted: Sequence[AdaptedRows]) -> Tensor:
         """[R, Dt] -> [R, Dt]."""
         gate, up = self._gate_up(self._norm_after(hidden), adapted)
-        return hidden + self._down(self._activation(gate) * up, adapted)[0]
+        return self._down(self._activation(gate).mul_(up), adapted)[0].add_(hidden)
 
 
 def _rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary positions (Su et al. 2021) on [R, heads, Dh], as transformers pairs the halves."""
-    return heads * cos + heads.roll(heads.shape[-1] // 2, dims=-1) * sin
+    return (heads * cos).addcmul_(heads.roll(heads.shape[-1] // 2, dims=-1), sin)
 
 
-def _mask(span: Span) -> Tensor | None:
-    """Which keys each of a span's rows may see: [n, L]; None where a plain causal mask or none says it."""
+def _look(span: Span) -> _Look:
+    """Each of a span's rows sees what was there before, the rows before it and itself."""
     num_rows = span.stop - span.start
+    num_seen = span.num_past + num_rows
     if num_rows == 1 or span.num_past == 0:
-        return None
-    seen = torch.ones(num_rows, span.num_past + num_rows, dtype=torch.bool)
-    return seen.tril(span.num_past)
+        return _Look(span.memory, span.start, span.stop, num_seen)
+    mask = torch.ones(num_rows, num_seen, dtype=torch.bool).tril(span.num_past)
+    return _Look(span.memory, span.start, span.stop, num_seen, mask)
+
+
+def _looks_of(wanted: Sequence[int], spans: Sequence[Span]) -> list[_Look]:
+    """The wanted rows' own, counted in wanted rows, which are in ascending order, as spans are."""
+    looks: list[_Look] = []
+    for span in spans:
+        while len(looks) < len(wanted) and wanted[len(looks)] < span.stop:
+            num_seen = span.num_past + wanted[len(looks)] - span.start + 1
+            looks.append(_Look(span.memory, len(looks), len(looks) + 1, num_seen))
+    return looks
 
 
 def _adapted_among(wanted: Sequence[int], adapted: Sequence[AdaptedRows]) -> list[AdaptedRows]:

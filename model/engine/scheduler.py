@@ -1,8 +1,11 @@
 """Who is read, who is answered, who waits: one step after the other. No torch here.
 
-One request's prompt is read at a time, first come, first served; everybody whose prompt has been read gets a token in
-every step. While others are being answered the prompt is read in small chunks, so that they keep moving; in larger ones
-while more wait to be read; alone, in the largest, which is fastest.
+Everybody whose prompt has been read gets a token in every step. Of the prompts one is read at a time, chunk by chunk;
+beside it only such as are read to their end in that very step, follow-up questions above all. While others are being
+answered the chunks are small, so that they keep moving; larger while more wait to be read; alone the largest.
+
+Who has the least left to read is next: a follow-up does not wait behind a stranger's picture, and finds what it shares
+before that is driven out. Nobody is passed more than MOST_PASSED times.
 
 A request gets its slot when its reading begins, not before: what the one before it has read (the same picture, say) is
 then there to be copied.
@@ -10,11 +13,15 @@ then there to be copied.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 
-from model.engine.slots import Placement, SlotTable
+from model.engine.slots import Placement, SlotTable, shared_prefix
 from model.engine.task import Task
+
+MOST_PASSED = 32
+"""How many that came later may be read before a request; each of them is shorter than it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +30,7 @@ class ChunkSizes:
 
     alone: int = 512
     beside: int = 32  # while others are being answered
-    hurried: int = 128  # while others are being answered and others still wait to be read
+    hurried: int = 256  # while others are being answered, for those who had to wait or while others wait
 
 
 ON_A_CPU = ChunkSizes()
@@ -33,11 +40,12 @@ ON_A_GPU = ChunkSizes(alone=2048, beside=256, hurried=512)
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The prompt tokens `start` to `stop` of a task."""
+    """The prompt tokens `start` to `stop` of a task. `placed` is news: its reading begins."""
 
     task: Task
     start: int
     stop: int
+    placed: Placement | None = None
 
     @property
     def is_last(self) -> bool:
@@ -46,27 +54,32 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to compute next: a row for each of `answering`, and the chunk. `placed` is news about the chunk's task."""
+    """What to compute next: a row for each of `answering`, and the chunks; all but the first are whole rests.
+
+    `hurried`: the chunks are not held small for the sake of `answering`.
+    """
 
     answering: tuple[Task, ...]
-    chunk: Chunk | None
-    placed: Placement | None
+    chunks: tuple[Chunk, ...]
+    hurried: bool
 
 
 class Scheduler:
-    """The line, the one that is read, and those that are answered. Only one thread may call at a time."""
+    """The line, those that are read, and those that are answered. Only one thread may call at a time."""
 
     def __init__(self, table: SlotTable, sizes: ChunkSizes) -> None:
         self.table = table
         self._sizes = sizes
         self.line: deque[Task] = deque()
-        self.reading: Task | None = None
+        self.reading: list[
+            Task
+        ] = []  # the first may need many steps, the others just the one that is planned
         self.answering: list[Task] = []
 
     @property
     def running(self) -> list[Task]:
         """All that hold a slot."""
-        return [*([] if self.reading is None else [self.reading]), *self.answering]
+        return [*self.reading, *self.answering]
 
     @property
     def has_work(self) -> bool:
@@ -74,36 +87,38 @@ class Scheduler:
 
     def join(self, task: Task) -> None:
         """To the end of the line."""
+        task.has_waited = bool(self.line or self.reading)
         self.line.append(task)
 
     def leave(self, task: Task) -> None:
         """Out of the line, or out of its slot, which stays remembered. Does nothing for one that has left."""
-        if task in self.line:
-            self.line.remove(task)
-        if task is self.reading:
-            self.reading = None
-        if task in self.answering:
-            self.answering.remove(task)
+        for place in (self.line, self.reading, self.answering):
+            if task in place:
+                place.remove(task)
         if task.slot is not None:
             self.table.free(task.slot)
             task.slot = None
 
     def plan(self) -> Step:
         """The next step; it may be empty only when nothing can be done."""
+        others_wait = bool(self.line)
         placed = None
-        if self.reading is None and self.line:
-            placed = self._place_next()
-        chunk = None
-        if self.reading is not None:
-            size = self._chunk_size()
-            start = self.reading.num_read
-            chunk = Chunk(self.reading, start, min(start + size, len(self.reading.ids)))
-        return Step(tuple(self.answering), chunk, placed)
+        if not self.reading and self.line:
+            placed = self._place(self._next_in_line())
+        if not self.reading:
+            return Step(tuple(self.answering), (), hurried=False)
+        first = self.reading[0]
+        hurried = len(self.line) > 0 or first.has_waited
+        room = self._chunk_size(hurried=hurried)
+        beside = self._read_beside(first, room) if others_wait else []
+        room -= sum(chunk.stop - chunk.start for chunk in beside)
+        chunk = Chunk(first, first.num_read, min(first.num_read + room, len(first.ids)), placed)
+        return Step(tuple(self.answering), (chunk, *beside), hurried)
 
-    def _chunk_size(self) -> int:
+    def _chunk_size(self, *, hurried: bool) -> int:
         if not self.answering:
             return self._sizes.alone
-        return self._sizes.hurried if self.line else self._sizes.beside
+        return self._sizes.hurried if hurried else self._sizes.beside
 
     def chunk_read(self, chunk: Chunk) -> None:
         """Its keys and values are in the slot; after the last chunk the task is answered."""
@@ -111,7 +126,7 @@ class Scheduler:
         task.held_slot.ids.extend(task.ids[chunk.start : chunk.stop])
         task.num_read = chunk.stop
         if chunk.is_last:
-            self.reading = None
+            self.reading.remove(task)
             self.answering.append(task)
 
     def token_read(self, task: Task) -> None:
@@ -119,11 +134,52 @@ class Scheduler:
         if task.token is not None:
             task.held_slot.ids.append(task.token)
 
-    def _place_next(self) -> Placement | None:
-        task = self.line[0]
+    def _next_in_line(self) -> Task:
+        """Who has the least to read; of equals, and when it was passed often enough, the one that came first."""
+        return self.line[0] if self._first_is_due else min(self.line, key=self._num_to_read)
+
+    @property
+    def _first_is_due(self) -> bool:
+        return self.line[0].num_passed >= MOST_PASSED
+
+    def _num_to_read(self, task: Task) -> int:
+        return max(1, len(task.ids) - self.table.num_remembered(task.key, task.ids))
+
+    def _read_beside(self, first: Task, room: int) -> list[Chunk]:
+        """Those from the line whose whole rest is read along with the first one's chunk, of which half goes on.
+
+        Who needs a picture waits for a turn of its own, and so does who shares more with what is just being read.
+        """
+        room -= min(first.num_left, room - room // 2)
+        chunks: list[Chunk] = []
+        for task in sorted(self.line, key=self._num_to_read):
+            num_left = self._num_to_read(
+                task
+            )  # again: those before may have taken the place of what it shares
+            if num_left > room:
+                break
+            num_read = len(task.ids) - num_left
+            if any(span.stop > num_read for span in task.spans) or self._is_being_read(task, num_read):
+                continue
+            placed = self._place(task)
+            if placed is None:
+                break
+            chunks.append(Chunk(task, task.num_read, len(task.ids), placed))
+            room -= task.num_left
+        return chunks
+
+    def _is_being_read(self, task: Task, num_read: int) -> bool:
+        """Whether more of it than `num_read` will be there to be copied soon."""
+        return any(
+            each.key == task.key and shared_prefix(each.ids, task.ids) > num_read for each in self.reading
+        )
+
+    def _place(self, task: Task) -> Placement | None:
         placed = self.table.place(task.key, task.ids, task.most_tokens)
         if placed is not None:
-            self.line.popleft()
-            self.reading = task
+            for passed in itertools.takewhile(lambda each: each is not task, self.line):
+                passed.num_passed += 1
+            self.line.remove(task)
+            self.reading.append(task)
             task.slot, task.num_read = placed.slot, placed.num_reused
         return placed

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from model.checkpoint import LoadedModel
 
 NUM_SLOTS = 32
+SPARE_SLOTS = 32
+"""More conversations than these are remembered only as far as others are not; the budget bounds what they take."""
 
 
 class SlotEngine:
-    """Makes answers with one loaded model and its adapters, up to `num_slots` at once, first come, first served."""
+    """Makes answers with one loaded model and its adapters, up to `num_slots` at once."""
 
     def __init__(
         self,
@@ -53,12 +55,12 @@ class SlotEngine:
         are kept only in the order that the engine computes with.
         """
         self._loaded = loaded
-        self._stepper = Stepper(loaded, num_slots, take_weights=take_weights)
+        self._stepper = Stepper(loaded, num_slots + SPARE_SLOTS, take_weights=take_weights)
         shape = self._stepper.network.shape
         self._token_bytes = shape.token_bytes
         most_useful = num_slots * loaded.context_tokens * shape.token_bytes
         self._budget_bytes = choose_budget(cache_bytes, shape.devices[0], most_useful)
-        table = SlotTable(num_slots, max(1, self._budget_bytes // shape.token_bytes))
+        table = SlotTable(num_slots, max(1, self._budget_bytes // shape.token_bytes), num_spare=SPARE_SLOTS)
         self._virtual_ids = VirtualIds(self._stepper.network.vocab_size, loaded.num_patches)
         self._end_ids = end_of_sequence_ids(loaded)
         self._adapters: dict[str, Adapter] = {}
@@ -95,7 +97,7 @@ class SlotEngine:
                 num_rows=counts.num_rows,
                 cache_bytes=self._stepper.cache_bytes,
                 cache_budget_bytes=self._budget_bytes,
-                num_slots=len(self._scheduler.table.slots),
+                num_slots=self._scheduler.table.num_slots,
                 num_pictures_encoded=self._stepper.pictures.num_encoded,
                 num_pictures_remembered=self._stepper.pictures.num_remembered,
             )

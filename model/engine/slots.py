@@ -67,12 +67,15 @@ class Placement:
 class SlotTable:
     """All slots and their common budget."""
 
-    def __init__(self, num_slots: int, budget_tokens: int) -> None:
-        if num_slots < 1 or budget_tokens < 1:
+    def __init__(self, num_slots: int, budget_tokens: int, *, num_spare: int = 0) -> None:
+        """`num_slots` may be in use at once; `num_spare` more only remember, as far as the budget reaches."""
+        if num_slots < 1 or budget_tokens < 1 or num_spare < 0:
             raise ValueError(
-                f"{num_slots} slots with {budget_tokens} tokens: there must be at least one of each"
+                f"{num_slots} slots and {num_spare} spare ones with {budget_tokens} tokens: there must be at least "
+                "one slot and one token, and no fewer than no spare ones"
             )
-        self.slots = tuple(Slot(number) for number in range(num_slots))
+        self.slots = tuple(Slot(number) for number in range(num_slots + num_spare))
+        self.num_slots = num_slots
         self.budget_tokens = budget_tokens
         self._clock = 0
 
@@ -85,8 +88,9 @@ class SlotTable:
 
         At least one id is left to be read, since its scores are what the answer begins with.
         """
-        in_use = sum(slot.cost for slot in self.slots if slot.busy)
-        if num_tokens > self.budget_tokens - in_use or all(slot.busy for slot in self.slots):
+        busy = [slot for slot in self.slots if slot.busy]
+        in_use = sum(slot.cost for slot in busy)
+        if num_tokens > self.budget_tokens - in_use or len(busy) >= self.num_slots:
             return None
         source, num_shared = self._longest_prefix(key, ids)
         slot = self._target(source, num_shared)
@@ -102,6 +106,13 @@ class SlotTable:
         slot.key, slot.reserved, slot.last_used = key, num_tokens, self._tick()
         slot.ids = list(ids[:num_shared])
         return Placement(slot, source if num_shared else None, num_shared, tuple(evicted))
+
+    def num_remembered(self, key: int, ids: Sequence[int]) -> int:
+        """How many of `ids` need not be read, but for a short common beginning, which is no reason to prefer any."""
+        ids = list(ids)
+        begin = ids[:_BLOCK]
+        alike = (slot for slot in self.slots if slot.key == key and slot.ids[:_BLOCK] == begin)
+        return max((shared_prefix(slot.ids, ids) for slot in alike), default=0)
 
     def free(self, slot: Slot) -> None:
         """Nobody uses it any more; what it holds is remembered."""
@@ -138,12 +149,15 @@ class SlotTable:
         return best, longest
 
     def _target(self, source: Slot | None, num_shared: int) -> Slot:
-        """The slot to write into: the source, if it may be taken over, else an empty or long unused one."""
+        """The slot to write into: the source, if it may be taken over, else an empty or the longest unused one.
+
+        That may be the source itself. Were it spared for its few shared tokens, one slot would never change its
+        conversation, and as many conversations as there are slots would drive each other out, turn by turn.
+        """
         if source is not None and not source.busy and num_shared >= TAKE_OVER_SHARE * len(source.ids):
             return source
         free = [slot for slot in self.slots if not slot.busy]
-        others = [slot for slot in free if slot is not source]
-        return min(others or free, key=lambda slot: (bool(slot.held), slot.last_used))
+        return min(free, key=lambda slot: (bool(slot.held), slot.last_used))
 
     def _excess(self, slot: Slot, num_tokens: int, evicted: Sequence[Slot]) -> int:
         """By how many tokens the budget would be exceeded."""

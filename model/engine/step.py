@@ -67,8 +67,11 @@ class Stepper:
     def encode(self, task: Task, *, at_once: bool) -> bool:
         """Goes on with the pictures that the rest of the prompt needs; True when they are all there.
 
-        Between two calls running answers can go on: a call runs one layer of the tower, or all with `at_once`.
+        A prompt whose pictures are read already needs none and disturbs no other's. Between two calls running answers
+        can go on: a call runs one layer of the tower, or all with `at_once`.
         """
+        if all(span.stop <= task.num_read for span in task.spans):
+            return True
         if self._reading is not task:
             self._reading, self._features, self._encoding = task, {}, None
         for span in task.spans:
@@ -101,11 +104,10 @@ class Stepper:
         memory.reserve(len(slot.ids) + 1, length=len(slot.ids), at_most=slot.reserved)
         slot.held = memory.capacity
 
-    def run(self, answering: Sequence[Task], chunk: Chunk | None) -> list[Drawn]:
-        """One pass -> a token for each of `answering`, and for the chunk's task when that was its last chunk."""
+    def run(self, answering: Sequence[Task], chunks: Sequence[Chunk]) -> list[Drawn]:
+        """One pass -> a token for each of `answering`, and for each chunk's task when that was its last chunk."""
         parts = [self._token_part(task) for task in answering]
-        if chunk is not None:
-            parts.append(self._chunk_part(chunk))
+        parts += map(self._chunk_part, chunks)
         parts.sort(key=lambda part: part.task.key)  # rows of one adapter lie together
         batch = join(parts)
         due = [part.task for part in parts if part.wants_scores]

@@ -31,6 +31,8 @@ class Task:
     slot: Slot | None = None
     num_read: int = 0
     token: int | None = None  # drawn, and to be read next
+    has_waited: bool = False  # others were before it when it came
+    num_passed: int = 0  # how many that came later were read before it
 
     @property
     def request(self) -> GenerationRequest:
@@ -45,6 +47,11 @@ class Task:
     def most_tokens(self) -> int:
         """The longest that prompt and answer may become in the cache: the last token drawn is never read."""
         return len(self.ids) + self.max_tokens - 1
+
+    @property
+    def num_left(self) -> int:
+        """Tokens of the prompt that are still to be read."""
+        return len(self.ids) - self.num_read
 
     @property
     def held_slot(self) -> Slot:

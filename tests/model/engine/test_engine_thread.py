@@ -14,7 +14,7 @@ import pytest
 
 from model import checkpoint
 from model.checkpoint import LoadedModel
-from model.engine.errors import CacheTooSmall, EngineClosed, OutOfMemory, QueueFull
+from model.engine.errors import CacheTooSmall, EngineClosed, GenerationFailed, OutOfMemory, QueueFull
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading, Waiting
 from model.engine.scheduler import ChunkSizes
 from model.engine.slot_engine import SlotEngine
@@ -196,16 +196,48 @@ def test_when_a_step_runs_out_of_memory_the_longest_answer_ends_and_the_others_g
         streams = (all_events(engine, request) for request in (long, short))
         return await asyncio.gather(*streams, return_exceptions=True)
 
-    def run(self: Stepper, answering, chunk):  # type: ignore[no-untyped-def]
+    def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
         if len(answering) == 2:
             raise MemoryError
-        return whole(self, answering, chunk)
+        return whole(self, answering, chunks)
 
     with monkeypatch.context() as patch:
         patch.setattr(Stepper, "run", run)
         failed, ended = asyncio.run(together())
     assert isinstance(failed, OutOfMemory)
     assert isinstance(ended, list) and text_of(ended) == expected
+
+
+@pytest.mark.parametrize("error", [MemoryError(), IndexError("index out of range")])
+def test_of_several_prompts_in_one_step_only_the_one_at_fault_ends(
+    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    long = ask(loaded, "word " * 60, picture("red"))
+    others = [ask(loaded, f"Question {n}", sampling=replace(GREEDY, max_new_tokens=20)) for n in range(3)]
+    expected = [answer(engine, request) for request in others]
+    bad = ask(loaded, "Bad", sampling=replace(GREEDY, max_new_tokens=7))
+    whole = Stepper.run
+    together: list[int] = []
+
+    def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
+        together.append(len(chunks))
+        if any(chunk.task.max_tokens == 7 for chunk in chunks):
+            raise error
+        return whole(self, answering, chunks)
+
+    async def all_of_them() -> list[list[Event] | BaseException]:
+        streams = (all_events(engine, request) for request in [long, *others, bad])
+        return await asyncio.gather(*streams, return_exceptions=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "run", run)
+        first, *ended, failed = asyncio.run(all_of_them())
+    assert max(together) > 2, "else nothing was shown"
+    assert isinstance(failed, OutOfMemory if isinstance(error, MemoryError) else GenerationFailed)
+    assert (
+        isinstance(first, list)
+        and [text_of(events) for events in ended if isinstance(events, list)] == expected
+    )
 
 
 def test_a_thousand_requests_that_come_and_go_leave_nothing_behind(loaded: LoadedModel) -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from model.engine.job import Job
 from model.engine.request import GenerationRequest, SamplingSettings
-from model.engine.scheduler import ChunkSizes, Scheduler, Step
+from model.engine.scheduler import MOST_PASSED, ChunkSizes, Scheduler, Step
 from model.engine.slots import SlotTable
 from model.engine.streams import AnswerStream
 from model.engine.task import Task
+from model.engine.virtual_ids import PictureSpan
 from tests.model.engine.test_streams import Letters
 
 SIZES = ChunkSizes(alone=10, beside=3, hurried=4)
@@ -35,9 +36,9 @@ def carry_out(scheduler: Scheduler, step: Step) -> list[Task]:
     for each in step.answering:
         scheduler.token_read(each)
     due = list(step.answering)
-    if step.chunk is not None:
-        scheduler.chunk_read(step.chunk)
-        due += [step.chunk.task] if step.chunk.is_last else []
+    for chunk in step.chunks:
+        scheduler.chunk_read(chunk)
+        due += [chunk.task] if chunk.is_last else []
     finished = []
     for each in due:
         each.token = 7
@@ -52,41 +53,50 @@ def carry_out(scheduler: Scheduler, step: Step) -> list[Task]:
     return finished
 
 
+def lengths(step: Step) -> list[tuple[Task, int]]:
+    return [(chunk.task, chunk.stop - chunk.start) for chunk in step.chunks]
+
+
+def read_all(scheduler: Scheduler) -> list[list[tuple[Task, int]]]:
+    """Who is read how far, step after step, until nobody is left to be read."""
+    read = []
+    while scheduler.reading or scheduler.line:
+        step = scheduler.plan()
+        if step.chunks:
+            read.append(lengths(step))
+        carry_out(scheduler, step)
+    return read
+
+
+def answering(scheduler: Scheduler, ids: list[int]) -> Task:
+    """One whose prompt is read, and who goes on for long."""
+    running = task(ids, 60)
+    scheduler.join(running)
+    read_all(scheduler)
+    return running
+
+
 def test_alone_a_prompt_is_read_in_large_chunks_beside_others_in_small_ones() -> None:
     scheduler = Scheduler(SlotTable(4, 1000), SIZES)
     first, second = task(list(range(25)), 100), task(list(range(100, 110)))
     scheduler.join(first)
-    sizes = []
-    for _ in range(3):
-        step = scheduler.plan()
-        assert step.chunk is not None
-        sizes.append(step.chunk.stop - step.chunk.start)
-        carry_out(scheduler, step)
-    assert sizes == [10, 10, 5]
+    assert read_all(scheduler) == [[(first, 10)], [(first, 10)], [(first, 5)]]
     scheduler.join(second)
-    sizes = []
-    for _ in range(4):
+    for length in [3, 3, 3, 1]:
         step = scheduler.plan()
         assert step.answering == (first,), "who is being answered gets a token in every step"
-        assert step.chunk is not None and step.chunk.task is second
-        sizes.append(step.chunk.stop - step.chunk.start)
+        assert lengths(step) == [(second, length)] and not step.hurried
         carry_out(scheduler, step)
-    assert sizes == [3, 3, 3, 1]
     assert scheduler.plan().answering == (first, second)
 
 
-def test_while_others_wait_to_be_read_the_chunks_are_larger() -> None:
+def test_while_others_wait_and_for_those_who_had_to_the_chunks_are_larger() -> None:
     scheduler = Scheduler(SlotTable(4, 1000), ChunkSizes(alone=10, beside=3, hurried=6))
-    tasks = [task(list(range(start, start + 8)), 50) for start in (0, 100, 200)]
-    for each in tasks:
+    first, second, third = (task(list(range(start, start + 8)), 50) for start in (0, 100, 200))
+    for each in (first, second, third):
         scheduler.join(each)
-    sizes = []
-    while scheduler.reading or scheduler.line:
-        step = scheduler.plan()
-        if step.chunk is not None:
-            sizes.append(step.chunk.stop - step.chunk.start)
-        carry_out(scheduler, step)
-    assert sizes == [8, 6, 2, 3, 3, 2]
+    read = read_all(scheduler)
+    assert read == [[(first, 8)], [(second, 6)], [(second, 2)], [(third, 6)], [(third, 2)]]
 
 
 def test_one_prompt_is_read_at_a_time_so_that_the_next_finds_what_it_shares() -> None:
@@ -95,14 +105,50 @@ def test_one_prompt_is_read_at_a_time_so_that_the_next_finds_what_it_shares() ->
     first, second = task([*same, 50], 50), task([*same, 60], 50)
     scheduler.join(first)
     scheduler.join(second)
-    read = []
-    while scheduler.reading or scheduler.line:
+    assert read_all(scheduler) == [[(first, 10)], [(first, 10)], [(first, 1)], [(second, 1)]]
+
+
+def test_whose_rest_is_short_is_read_beside_a_long_prompt_which_goes_on_all_the_same() -> None:
+    scheduler = Scheduler(SlotTable(4, 1000), ChunkSizes(alone=10, beside=3, hurried=8))
+    before = answering(scheduler, list(range(70)))
+    scheduler.leave(before)
+    running = answering(scheduler, list(range(200, 210)))
+    long, follow_up = task(list(range(300, 330))), task([*range(70), 7, 1, 2])
+    scheduler.join(long)
+    carry_out(scheduler, scheduler.plan())
+    scheduler.join(follow_up)
+    step = scheduler.plan()
+    assert step.answering == (running,)
+    assert lengths(step) == [(long, 5), (follow_up, 3)], "it was behind, and shares its conversation's slot"
+    carry_out(scheduler, step)
+    assert follow_up in scheduler.answering and scheduler.reading == [long]
+
+
+def test_a_short_prompt_with_a_picture_to_be_read_waits_for_a_turn_of_its_own() -> None:
+    scheduler = Scheduler(SlotTable(4, 1000), SIZES)
+    long, picture = task(list(range(30))), task([1, 100, 101, 2])
+    picture.spans = (PictureSpan(1, 3, 0),)
+    scheduler.join(long)
+    carry_out(scheduler, scheduler.plan())
+    scheduler.join(picture)
+    assert lengths(scheduler.plan()) == [(long, 10)]
+
+
+def test_nobody_is_passed_for_ever() -> None:
+    """Short ones keep coming; the long one is read after MOST_PASSED of them."""
+    scheduler = Scheduler(SlotTable(2, 10_000), ChunkSizes(alone=1, beside=1, hurried=1))
+    long = task(list(range(100, 150)), 1)
+    first = task([1, 2], 1)
+    scheduler.join(first)
+    scheduler.join(long)
+    num_before = 0
+    while long in scheduler.line:
+        scheduler.join(task([3, num_before], 1))
         step = scheduler.plan()
-        if step.chunk is not None:
-            read.append((step.chunk.task, step.chunk.stop - step.chunk.start))
+        num_before += sum(chunk.is_last for chunk in step.chunks)
         carry_out(scheduler, step)
-    assert [length for each, length in read if each is first] == [10, 10, 1]
-    assert [length for each, length in read if each is second] == [1]
+        assert num_before <= MOST_PASSED + 1
+    assert num_before > 2, "short ones were before it"
 
 
 def test_a_slot_that_is_left_is_free_in_the_next_step() -> None:
@@ -111,10 +157,10 @@ def test_a_slot_that_is_left_is_free_in_the_next_step() -> None:
     scheduler.join(first)
     scheduler.join(second)
     carry_out(scheduler, scheduler.plan())
-    assert scheduler.plan().placed is None and list(scheduler.line) == [second]
+    assert scheduler.plan().chunks == () and list(scheduler.line) == [second]
     scheduler.leave(first)
     step = scheduler.plan()
-    assert step.placed is not None and step.chunk is not None and step.chunk.task is second
+    assert [chunk.task for chunk in step.chunks] == [second] and step.chunks[0].placed is not None
 
 
 def test_who_leaves_twice_or_from_the_line_disturbs_nobody() -> None:
@@ -150,7 +196,9 @@ def test_everybody_is_answered_and_nobody_is_kept_waiting(
         step = scheduler.plan()
         assert list(step.answering) == before
         assert len({id(each.slot) for each in scheduler.running}) == len(scheduler.running) <= num_slots
-        assert step.answering or step.chunk or not scheduler.line, "work is left and nothing is done"
+        assert step.answering or step.chunks or not scheduler.line, "work is left and nothing is done"
+        assert sum(length for _, length in lengths(step)) <= SIZES.alone
+        assert all(chunk.is_last for chunk in step.chunks[1:]), "one prompt at a time is read in parts"
         finished += carry_out(scheduler, step)
     assert {id(each) for each in finished} == {id(each) for _, each in arriving}
     assert all(each.answer.num_tokens == each.max_tokens for each in finished)

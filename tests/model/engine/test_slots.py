@@ -87,6 +87,37 @@ def test_the_least_recently_used_one_makes_room() -> None:
     assert newest.held == 10 and oldest.held == 0
 
 
+def test_as_many_conversations_as_slots_find_their_own_again_whatever_was_there_before() -> None:
+    """All begin alike, as every prompt does; turn by turn nobody drives another out."""
+    table = SlotTable(4, 1000)
+    for number in range(4):
+        filled(table, [1, 2, 90 + number, *[5] * 10])
+    talks = [[1, 2, 10 + number, *[number] * 10] for number in range(4)]
+    for talk in talks:
+        filled(table, talk)
+    for talk in talks:
+        placed = table.place(0, [*talk, 7], 20)
+        assert placed is not None and placed.num_reused == len(talk)
+        use(placed, [*talk, 7])
+        table.free(placed.slot)
+
+
+def test_spare_slots_remember_and_are_never_in_use_beyond_the_number() -> None:
+    table = SlotTable(1, 1000, num_spare=1)
+    first = filled(table, [1, 2, 3, 4])
+    placed = table.place(0, [9, 8], 10)
+    assert placed is not None and placed.slot is not first, "the spare one is taken, nothing is forgotten"
+    assert table.place(0, [1, 2, 3, 4, 5], 10) is None, "only one may be in use"
+
+
+def test_what_is_remembered_of_a_prompt_is_told_without_a_short_common_beginning() -> None:
+    table = SlotTable(2, 1000)
+    filled(table, list(range(100)))
+    assert table.num_remembered(0, (*range(80), 5, 6)) == 80
+    assert table.num_remembered(0, (*range(20), 5, 6)) == 0
+    assert table.num_remembered(1, tuple(range(90))) == 0, "another adapter's"
+
+
 def test_without_room_for_both_the_source_itself_is_used() -> None:
     table = SlotTable(4, 30)
     source = filled(table, [1] * 20)
