@@ -141,9 +141,7 @@ def _serve(
         raise CannotStart(str(error)) from error
     upkeep = Upkeep(store)
     rest = WorkerRest(worker)
-    jobs = Jobs(
-        store.jobs, RUNS, environment=environment, on_running=rest.on_running, on_ended=rest.on_ended
-    )
+    jobs = Jobs(store.jobs, RUNS, environment=environment, on_running=rest.on_running, on_ended=rest.on_ended)
     try:
         store.recover()
         address, token = str(settings.worker_url), settings.worker_token
