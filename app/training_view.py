@@ -8,7 +8,7 @@ from typing import Any
 
 from app.job_values import Job
 from app.training_form import label, shown
-from app.training_words import JOB_PHASES, RUN_PHASES, facts, fraction
+from app.training_words import JOB_PHASES, RUN_PHASES, duration, facts, fraction
 from model.training.config import DataSource, TrainingConfig
 
 
@@ -35,13 +35,20 @@ def told(job: Job) -> dict[str, Any]:
         "words": job.words,
         "fraction": done,
         "unknown": job.is_running and done is None,
-        "facts": facts(job.status),
+        "facts": facts(job.status) | {"took": _took(job)},
         "can": {
             "stop": job.phase in ("queued", "running"),
             "resume": job.can_resume,
             "delete": not job.is_running,
         },
     }
+
+
+def _took(job: Job) -> str:
+    """From its start, or its last resume, to its end."""
+    if job.started_at is None or job.ended_at is None:
+        return ""
+    return duration((job.ended_at - job.started_at).total_seconds())
 
 
 def phase_words(job: Job) -> str:

@@ -138,6 +138,7 @@
   training.refused = () => { starter().disabled = false; };
   loop.on("training_started", (feed) => {
     starter().disabled = false;
+    field("run_name").value = "";
     training.open(feed.job);
   });
   loop.start(() => {

@@ -90,6 +90,12 @@ def test_numbers_are_told_as_far_as_they_are_known() -> None:
     assert facts(RunStatus("done", seconds_left=3.0))["left"] == ""
 
 
+def test_how_long_it_took_is_told_when_it_has_ended() -> None:
+    begun, ended = datetime(2026, 1, 2, 3, 4, tzinfo=UTC), datetime(2026, 1, 2, 3, 6, 5, tzinfo=UTC)
+    assert told(job(started_at=begun, ended_at=ended, phase="done"))["facts"]["took"] == "2 min 05 s"
+    assert told(job(started_at=begun))["facts"]["took"] == ""
+
+
 def test_spans_and_sizes() -> None:
     spans = [0.4, 59, 60, 125, 600, 3_599, 3_600, 90_000, 400_000]
     assert [duration(each) for each in spans] == [
