@@ -231,7 +231,8 @@ def _stops(sources: tuple[SourceReport, ...], total: SourceReport) -> Iterator[s
             f"{total.picture_faults[0]}"
         )
     if not total.num_samples and not total.num_bad_records:
-        yield f"There is nothing to train on: none of {_counted(total.num_examples, 'example')} can be used; add others."
+        examples = _counted(total.num_examples, "example")
+        yield f"There is nothing to train on: none of {examples} can be used; add others."
 
 
 def _warnings(config: TrainingConfig, total: SourceReport) -> Iterator[str]:

@@ -31,10 +31,10 @@ def measure(config: TrainingConfig, shape: ModelShape, folder: Path, num_tokens:
     device = choose_device(config.device)
     dtype = choose_dtype(config.precision, device)
     existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    own = psutil.Process().memory_info().rss
+    own = psutil.Process().memory_info().rss if device.type != "cuda" else CUDA_CONTEXT
     return Machine(
         device=device.type,
-        free_memory=free_bytes(device) + (own if device.type == "cpu" else 0),
+        free_memory=free_bytes(device) + own,  # this process will be gone
         base_memory=CUDA_CONTEXT if device.type == "cuda" else own + TRAINING_LIBRARIES,
         free_disk=shutil.disk_usage(existing).free,
         flops_per_second=flops_per_second(device, dtype, num_tokens, shape.width, shape.mlp_width),
