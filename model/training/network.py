@@ -1,10 +1,13 @@
 """What is trained, as one module: a batch in, the loss over the trained tokens out.
 
-Two things make it cheaper than the model's own forward: a picture's tower features may come ready-made, and scores over
-the vocabulary are computed only where a token is learned, which is a small part of a conversation.
+Three things make it cheaper than the model's own forward: a picture's tower features may come ready-made; scores over
+the vocabulary are computed only where a token is learned, which is a small part of a conversation; and what all rows of
+a batch begin with, as a rule the system text, is read once for all of them.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +16,9 @@ from torch import Tensor, nn
 from model.llava import ImageCountError, Llava
 from model.training.dataset import IGNORED
 from model.training.features import tower_features
+
+WORTH_SHARING = 32
+"""Tokens that are saved; for fewer, a second pass through the layers costs as much."""
 
 
 class TrainingNetwork(nn.Module):
@@ -36,18 +42,44 @@ class TrainingNetwork(nn.Module):
         cross-entropy, the mean over the batch's learned tokens, or their sum over `num_items_in_batch`. Raises
         ImageCountError."""
         embeds = self.embedded(input_ids, pixel_values, tower_features)
-        # No token looks ahead, so none sees the padding on its right: without a mask, attention computes half as much.
-        # Positions that jump would then be taken for several texts in a row.
-        mask = attention_mask if position_ids is not None else None
-        hidden = self.llava.model.language_model(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=position_ids, use_cache=False
-        ).last_hidden_state
+        hidden = self._hidden(input_ids, embeds, attention_mask, position_ids)
         targets = labels[:, 1:]
         learned = targets != IGNORED
         scores = self.llava.lm_head(hidden[:, :-1][learned]).float()
         total = F.cross_entropy(scores, targets[learned], reduction="sum")
         count = learned.sum() if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / (count if isinstance(count, int) else count.clamp(min=1))}
+
+    def _hidden(
+        self, input_ids: Tensor, embeds: Tensor, attention_mask: Tensor, position_ids: Tensor | None
+    ) -> Tensor:
+        """The language model's last states, [B, T, Dt]."""
+        language: Any = self.llava.model.language_model
+        if (
+            position_ids is not None
+        ):  # positions that jump would be taken for several texts, were there no mask
+            return language(
+                inputs_embeds=embeds,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                use_cache=False,
+            ).last_hidden_state
+        # No token looks ahead, so none sees the padding on its right: no mask is needed.
+        num_shared = self._num_shared(input_ids)
+        if num_shared * (len(input_ids) - 1) < WORTH_SHARING or (
+            language.is_activation_checkpointing and self.training
+        ):
+            return language(inputs_embeds=embeds, use_cache=False).last_hidden_state
+        begin = language(inputs_embeds=embeds[:1, :num_shared], use_cache=True)
+        begin.past_key_values.batch_repeat_interleave(len(input_ids))
+        rest = language(inputs_embeds=embeds[:, num_shared:], past_key_values=begin.past_key_values)
+        shared = begin.last_hidden_state.expand(len(input_ids), -1, -1)
+        return torch.cat([shared, rest.last_hidden_state], dim=1)
+
+    def _num_shared(self, input_ids: Tensor) -> int:
+        """How many tokens all rows begin with alike, pictures left out; at least one is left over."""
+        same = (input_ids == input_ids[:1]).all(0) & (input_ids[0] != self.llava.config.image_token_id)
+        return int(same[:-1].long().cumprod(0).sum())
 
     def embedded(self, input_ids: Tensor, pixels: Tensor | None, features: Tensor | None) -> Tensor:
         llava = self.llava

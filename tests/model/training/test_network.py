@@ -71,6 +71,35 @@ def test_loss_and_gradients_are_those_of_the_models_own_forward(llava: Llava, ca
         torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize(("num_shared", "read_once"), [(30, True), (4, False)])
+def test_what_all_rows_begin_with_is_read_once(llava: Llava, num_shared: int, read_once: bool) -> None:
+    """As the system text is; loss and gradients are what they are without it."""
+    llava.model.vision_tower.requires_grad_(False)
+    plain, cached = batch(llava, cached=False), batch(llava, cached=True)
+    for given in (plain, cached):
+        for name, begin in (
+            ("input_ids", torch.arange(5, 5 + num_shared)),
+            ("labels", None),
+            ("attention_mask", None),
+        ):
+            value = torch.full((num_shared,), IGNORED) if name == "labels" else torch.ones(num_shared).long()
+            given[name] = torch.cat([(value if begin is None else begin).repeat(3, 1), given[name]], dim=1)
+        given["labels"][:, num_shared - 1] = given["input_ids"][:, num_shared - 1]  # one of them is learned
+    wanted = reference_loss(llava, plain)
+    right = gradients(llava, wanted)
+    seen: list[int] = []
+    hook = llava.model.language_model.layers[0].register_forward_pre_hook(
+        lambda module, arguments: seen.append(arguments[0].shape[0] * arguments[0].shape[1])
+    )
+    loss = TrainingNetwork(llava)(**cached)["loss"]
+    hook.remove()
+    ours = gradients(llava, loss)
+    assert sum(seen) == (num_shared + 3 * LENGTHS[0] if read_once else 3 * (num_shared + LENGTHS[0]))
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-6)
+    for name, gradient in right.items():
+        torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
 def test_what_is_not_learned_has_no_part_in_the_loss(llava: Llava) -> None:
     given = batch(llava, cached=True)
     network = TrainingNetwork(llava)
