@@ -79,6 +79,8 @@ COURSE = (
     ),
     Part("words-2", "words", 400, 3e-3, 48),
     Part("tune-4", "talk", 1200, 9e-4, 16, last_rate_share=0.6, weights=PLACING_WEIGHTS, word_weight=0.1),
-    Part("tune-5", "talk", 1400, 7e-4, 16, weights=RELATING_WEIGHTS, word_weight=0.1),
+    Part("words-3", "words", 400, 3e-3, 48),
+    Part("tune-5", "talk", 1500, 8e-4, 16, weights=RELATING_WEIGHTS, word_weight=0.1),
 )  # fmt: skip
-"""Descriptions teach early which colour, shape and place belong together; twice the projector is aligned with words."""
+"""Descriptions teach early which colour, shape and place belong together; the projector is
+aligned with words three times, since what the words for things are to the language model changes on the way."""
