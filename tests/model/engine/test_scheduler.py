@@ -124,6 +124,24 @@ def test_whose_rest_is_short_is_read_beside_a_long_prompt_which_goes_on_all_the_
     assert follow_up in scheduler.answering and scheduler.reading == [long]
 
 
+def test_who_shares_with_what_is_just_being_read_waits_for_it_though_there_is_room() -> None:
+    scheduler = Scheduler(SlotTable(4, 1000), SIZES)
+    first, second = task([1, 2, 3, 4], 50), task([1, 2, 3, 5], 50)
+    scheduler.join(first)
+    scheduler.join(second)
+    assert read_all(scheduler) == [[(first, 4)], [(second, 1)]]
+
+
+def test_short_ones_leave_half_of_a_step_to_the_long_prompt() -> None:
+    scheduler = Scheduler(SlotTable(8, 1000), SIZES)
+    long = task(list(range(100, 130)))
+    scheduler.join(long)
+    carry_out(scheduler, scheduler.plan())
+    for number in range(4):
+        scheduler.join(task([number, 7], 50))
+    assert [length for _, length in lengths(scheduler.plan())] == [6, 2, 2]
+
+
 def test_a_short_prompt_with_a_picture_to_be_read_waits_for_a_turn_of_its_own() -> None:
     scheduler = Scheduler(SlotTable(4, 1000), SIZES)
     long, picture = task(list(range(30))), task([1, 100, 101, 2])
