@@ -35,7 +35,13 @@ OWNERS = {
     "alembic": {"conversations", "tests"},
 }
 HEAVY_OF_THE_MODEL = {"torch", "transformers", "peft", "accelerate", "bitsandbytes"}
-SHARED_BY_SCRIPTS = ("scripts.demo_world", "scripts.engine_bench", "scripts.loop_proof", "scripts.store_bench")
+SHARED_BY_SCRIPTS = (
+    "scripts.demo_world",
+    "scripts.engine_bench",
+    "scripts.loop_proof",
+    "scripts.store_bench",
+    "scripts.training_bench",
+)
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
 INSTALLED_NAMES = {"datasets", "evaluate"}
 LONGEST_FILE = 350
