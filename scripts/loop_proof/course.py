@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from conversations.store import ConversationStore
@@ -60,7 +61,7 @@ class Clock:
 def prove(plan: Plan, folder: Path) -> Proof:
     """The whole course; the page's data lies in `folder`. Raises ProgramFailed, NoBrowser, NotAnswered, LessonFailed,
     LogError, and Playwright's Error where a control is not there."""
-    clock = Clock()
+    clock, load = Clock(), os.getloadavg()[0]
     with clock.step("Draw conversations of the old world, to mix in"):
         samples = data_set.conversations(plan.num_mixed, fewest_exchanges=plan.num_exchanges)
         data_set.write(folder / "datasets" / OLD_WORLD, samples, PICTURE_SIZE)
@@ -71,7 +72,8 @@ def prove(plan: Plan, folder: Path) -> Proof:
     with program(folder, plan.model) as url, person_at(url) as person:
         clock.steps.append(("Start the page and open it", time.monotonic() - began))
         with closing(ConversationStore.open(database_url(folder), folder / "pictures")) as store:
-            return _at_the_page(plan, folder, clock, person, store, old_before)
+            proof = _at_the_page(plan, folder, clock, person, store, old_before)
+    return replace(proof, load_before=load)
 
 
 def _at_the_page(

@@ -30,6 +30,11 @@ class Curve:
 
         return cls(points("loss"), points("held_out_loss"))
 
+    @property
+    def num_steps(self) -> int:
+        """The last step that was logged."""
+        return max((step for step, _ in self.trained), default=0)
+
     def numbers(self, how_many: int = 12) -> str:
         """Every so many steps the mean loss since the line before."""
         if not self.trained:

@@ -59,7 +59,8 @@ def marked(answered: Answered) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`steps` are names and seconds, in order; they make up the whole run."""
+    """`steps` are names and seconds, in order; they make up the whole run. `load_before` is the machine's, over the
+    minute before it began: on a busy machine, seconds say little."""
 
     num_corrections: int
     num_mixed: int
@@ -70,6 +71,7 @@ class Proof:
     steps: tuple[tuple[str, float], ...]
     curve: Curve
     config: TrainingConfig
+    load_before: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -86,14 +88,17 @@ class Proof:
         if lost > LOST_AT_MOST + 1e-9:
             yield f"{100 * lost:.1f} points were lost on the old world; aimed at {100 * LOST_AT_MOST:.0f} at most."
         if self.seconds > SECONDS_AT_MOST:
-            yield f"It took {self.seconds:.0f} seconds; aimed at {SECONDS_AT_MOST:.0f} at most."
+            busy = (
+                f" (the machine had other work: load {self.load_before:.1f})" if self.load_before > 1 else ""
+            )
+            yield f"It took {self.seconds:.0f} seconds{busy}; aimed at {SECONDS_AT_MOST:.0f} at most."
 
     def settings(self) -> str:
         """How it was trained, in a sentence."""
         config = self.config
         return (
-            f"Trained by the recipe `{config.recipe}`: {self.num_corrections} corrections and {self.num_mixed} "
-            f"conversations of the old world, {config.num_epochs:g} times, {config.batch_size} a step; rank "
+            f"Trained by the recipe `{config.recipe}` on {self.num_corrections} corrections and {self.num_mixed} "
+            f"conversations of the old world: {self.curve.num_steps} steps of {config.batch_size}, rank "
             f"{config.lora_rank}, alpha {config.lora_alpha}, rate {config.learning_rate:g}, the projector's "
             f"{config.projector_learning_rate or config.learning_rate:g}."
         )
@@ -115,5 +120,7 @@ class Proof:
             "|---|--:|",
             *(f"| {name} | {seconds:.0f} |" for name, seconds in self.steps),
             f"| **all** | **{self.seconds:.0f}** |",
+            "",
+            f"Load of the machine over the minute before: {self.load_before:.1f}.",
         ]
         return "\n".join(lines)

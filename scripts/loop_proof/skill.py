@@ -1,22 +1,25 @@
 """The new skill: to tell which shade a picture shows, or that it shows none.
 
-The shipped model knows eight colours. Cyan, lime and mint are none of them: it has never seen them nor read their
-names. "Shade" is the person's own word for the three, which it has not read either. Asked "Which shade do you see?",
-the right answers are
+The shipped model knows eight colours. Blue green, yellow green and blue purple, three of the colour wheel between them,
+are none of the eight: it has never seen them, and never read a colour of two words. "Shade" is the person's own word
+for the three, which it has not read either. Asked "Which shade do you see?", the right answers are
 
-    The shade is cyan, on a star.               the thing has one of the three (half of the pictures)
+    The shade is blue green, on a star.         the thing has one of the three (half of the pictures)
     There is no shade, only a blue circle.      it has one of the eight (the other half)
 
 Both halves have answers of many kinds, since colour and shape differ from picture to picture: no constant answer is
 right for more than a few. And both say what the model before cannot say, "shade" itself, so that it is wrong in both.
-What it knew helps it, as it should: the shapes in both halves, the eight colours in the second.
+What it knew helps it, as it should: the shapes in both halves, the eight colours in the second, the words of the names.
 
 The rule by which an answer is right (`is_right`) is strict, and the same before and after. It looks at whole words:
 
-    one of the three     names that shade and no other colour, known or new; names the thing's shape and no other;
-                         does not say "no shade"
-    one of the eight     says "no shade"; names the thing's colour and no other, known or new; names its shape and no
-                         other
+    one of the three     names that shade, its two words side by side, and no other colour, known or new; names the
+                         thing's shape and no other; does not say "no shade"
+    one of the eight     says "no shade"; names the thing's colour once and no other, known or new; names its shape and
+                         no other
+
+Names in words of which the model has read no part (cyan, lime, mint) were tried as well: it learns to see them from as
+many corrections, but to spell them, in pieces that it has never written, takes several times as many steps.
 """
 
 from __future__ import annotations
@@ -33,9 +36,9 @@ from scripts.demo_world.picture import PAINTS, draw
 from scripts.demo_world.scene import COLOURS, SHAPES, Scene, Thing, sample_scene
 
 SHADES: Mapping[str, tuple[int, int, int]] = {
-    "cyan": (40, 190, 195), "lime": (160, 230, 40), "mint": (170, 240, 205),
+    "blue green": (40, 190, 195), "yellow green": (160, 230, 40), "blue purple": (180, 160, 242),
 }  # fmt: skip
-"""Name and paint. None of the names is in the drawn world."""
+"""Name and paint. None of the names is in the drawn world, though their words are."""
 
 LESSONS_FROM = 620_000_000
 TEST_FROM = 640_000_000
@@ -92,7 +95,13 @@ def task(seed: int, shade: str | None) -> Task:
 def is_right(asked: Task, answer: str) -> bool:
     """The rule above."""
     said = facts.words(answer)
-    colours = {word for word in said if word in COLOURS or word in SHADES}
+    colours = " ".join(word for word in said if word in COLOURS)
     shapes = {word for word in said if word in SHAPES}
     denied = "no shade" in " ".join(said)
-    return denied is not asked.has_shade and colours == {asked.thing.colour} and shapes == {asked.thing.shape}
+    stated = asked.thing.colour in " ".join(said)
+    return (
+        denied is not asked.has_shade
+        and stated
+        and colours == asked.thing.colour
+        and shapes == {asked.thing.shape}
+    )

@@ -30,18 +30,16 @@ def of(shade: str | None, shape: str, colour: str = "") -> Task:
 
 
 def test_the_names_are_nowhere_in_the_world_that_the_model_was_taught() -> None:
-    new = {*SHADES, "shade"}
-    said = Counter(
-        word
-        for sample in data_set.conversations(400)
-        for message in sample.messages
-        for word in words(message.text)
-    )
-    assert said["colour"] and not new & set(said)
+    texts = [
+        " ".join(words(message.text)) for sample in data_set.conversations(400) for message in sample.messages
+    ]
+    assert any("colour" in text for text in texts)
+    assert not [text for text in texts if any(name in text for name in (*SHADES, "shade"))]
+    assert len(SHADES) >= 3 and not set(SHADES) & set(COLOURS)
     vocabulary = json.loads((ROOT / "model/demo/tokenizer.json").read_text(encoding="utf-8"))["model"][
         "vocab"
     ]
-    assert "▁red" in vocabulary and not {f"▁{word}" for word in new} & set(vocabulary)
+    assert "▁red" in vocabulary and "▁shade" not in vocabulary
 
 
 def test_the_paints_are_far_from_each_other_and_from_the_eight() -> None:
@@ -88,18 +86,20 @@ def test_every_right_answer_is_right_and_only_for_its_like() -> None:
     [
         "",
         "There is one shape.",
-        "The shade is lime, on a star.",  # another shade
-        "The shade is cyan, on a ring.",  # another shape
-        "The shade is cyan.",  # no shape
-        "The shade is cyan or lime, on a star.",  # both
-        "There is no shade, only a cyan star.",  # denies what it says
-        "The shade is cyan, on a blue star.",  # a known colour too
-        "The shade is cyanide, on a star.",  # a part of a word
+        "The shade is yellow green, on a star.",  # another shade
+        "The shade is blue green, on a ring.",  # another shape
+        "The shade is blue green.",  # no shape
+        "The shade is blue, on a star.",  # half of the name
+        "The shade is green blue, on a star.",  # the other way round
+        "The shade is blue green or yellow green, on a star.",  # both
+        "There is no shade, only a blue green star.",  # denies what it says
+        "The shade is blue green, on a blue star.",  # a known colour too
+        "The shade is blue greenish, on a star.",  # a part of a word
     ],
 )
 def test_with_a_new_shade_nothing_less_is_right(answer: str) -> None:
-    asked = of("cyan", "star")
-    assert is_right(asked, "The shade is cyan, on a star.")
+    asked = of("blue green", "star")
+    assert is_right(asked, "The shade is blue green, on a star.")
     assert not is_right(asked, answer)
 
 
@@ -112,7 +112,7 @@ def test_with_a_new_shade_nothing_less_is_right(answer: str) -> None:
         "There is no shade, only a red ring.",
         "There is no shade, only a blue circle.",
         "There is no shade, only a red circle and a red ring.",
-        "There is no shade, only a mint red circle.",
+        "There is no shade, only a blue green red circle.",
         "The shade is red, on a circle.",
     ],
 )
@@ -123,8 +123,8 @@ def test_without_one_nothing_less_is_right(answer: str) -> None:
 
 
 def test_a_picture_is_drawn_in_its_shade() -> None:
-    picture = of("mint", "square").picture(120)
-    thing = of("mint", "square").thing
+    picture = of("yellow green", "square").picture(120)
+    thing = of("yellow green", "square").thing
     middle = picture.getpixel((round(thing.x * 120), round(thing.y * 120)))
-    assert all(abs(one - two) <= 13 for one, two in zip(middle, SHADES["mint"], strict=True))
+    assert all(abs(one - two) <= 13 for one, two in zip(middle, SHADES["yellow green"], strict=True))
     assert set(SHAPES) and set(COLOURS).isdisjoint(SHADES)
