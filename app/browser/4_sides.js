@@ -196,7 +196,8 @@
     $("#account .who").textContent = feed.user;
     const select = $('#choices [name="model"]');
     const names = ["", ...feed.models];
-    if ($$("option", select).map((each) => each.value).join("\n") !== names.join("\n")) {
+    // A worker that is away lists none; what was chosen stays chosen for when it is back.
+    if (feed.models.length && $$("option", select).map((each) => each.value).join("\n") !== names.join("\n")) {
       const chosen = select.value || usual.model || "";
       select.replaceChildren(...names.map((name) => new Option(name || "The worker’s own", name)));
       if (names.includes(chosen)) select.value = chosen;

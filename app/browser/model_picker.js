@@ -10,6 +10,7 @@
   let told = ""; // the newest reason that was told, so that it is told once
   let listed = "";
   let wanted = null; // the adapter that was chosen; "" for the base, null until the page knows
+  let models = []; // all that the worker listed last, the base first
   let base = ""; // what answers where nothing is chosen
   let missed = ""; // the one that is gone, so that it is told once
   const choice = () => $('#choices [name="model"]');
@@ -28,7 +29,7 @@
     choose(name);
     loop.act("new");
   };
-  function offer(models, ready) {
+  function offer(ready) {
     const select = choice();
     base = models[0] || "";
     if (wanted === null && models.length) wanted = select.value;
@@ -101,10 +102,11 @@
     $(".name", picker()).textContent = now ? now.running.name : feed.model || "The model";
     $(".facts", picker()).textContent = now ? now.running.facts : "";
     $("details", picker()).hidden = !now;
-    offer(feed.models, feed.tone === "ready");
+    if (feed.models.length) models = feed.models; // a worker that is away lists none
+    offer(feed.tone === "ready");
     if (!now) return;
     progress(now);
-    list(now.recent, feed.models.slice(1));
+    list(now.recent, models.slice(1));
     const reason = now.failed ? `${now.number} ${now.failed}` : "";
     if (reason !== told) {
       refuse(now.failed);

@@ -157,15 +157,26 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(sign_in: Callable[..., Visi
 def test_while_a_run_has_its_place_a_question_waits_and_is_answered_when_the_model_is_back(
     done: FinishedPage, sign_in: Callable[..., Visitor]
 ) -> None:
+    name = done.parts.results.load(JOB)
     person = sign_in("ann", "one")
     person.longest(8)
+    person.page.wait_for_selector("#which-model:not([hidden])")
+    person.page.select_option("#which-model", name)
     done.worker.pause("run", lambda: "The model rests while “Corrected colours” is trained")
     try:
-        wait_for(lambda: done.watch.now.paused)
+        wait_for(lambda: done.watch.now.paused and not done.watch.now.models)
+        person.page.get_by_text("The model rests while").first.wait_for(timeout=30 * SECONDS)
+        person.page.wait_for_timeout(3000)  # a status or two later
         person.ask("What is it?")
-        phase = person.page.get_by_text("The model rests while “Corrected colours” is trained")
-        phase.first.wait_for(timeout=30 * SECONDS)
+        person.page.locator("#thread .phase").get_by_text("The model rests while").wait_for(
+            timeout=30 * SECONDS
+        )
         assert person.reply.get_attribute("data-state") == "running"
     finally:
         done.worker.go_on("run")
     assert person.wait_for_end() in ("stop", "length")
+    answer = done.store.load("user:ann", person.conversation).shown[-1].answer
+    assert answer is not None and answer.model == name, (
+        "what was chosen stays chosen while the worker is away"
+    )
+    done.parts.results.unload(JOB)
