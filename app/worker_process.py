@@ -143,11 +143,13 @@ class WorkerProcess:
             self._tell(WorkerState(phase, num_restarts=self._state.num_restarts))
             self._woken.set()
 
-    def pause(self, who: str, words: Callable[[], str]) -> None:
-        """Ends the child and starts none until `go_on(who)`, so that its memory is free; returns at once, from any
-        thread. `words` tell why, afresh each time that somebody looks. What is switched to meanwhile comes after."""
+    def pause(self, who: str, words: Callable[[], str], *, seconds: float = 0.0) -> None:
+        """Ends the child and starts none until `go_on(who)`, so that its memory is free; from any thread. Waits at most
+        `seconds` for that. `words` tell why, afresh each time that somebody looks. A switch meanwhile comes after."""
         self._paused[who] = words
         self.restart()
+        with self._changed:
+            self._changed.wait_for(lambda: self.process_id is None, seconds)
 
     def go_on(self, who: str) -> None:
         """The end of a pause; the child is started when nobody wants it away any more. Safe to call twice."""

@@ -10,11 +10,14 @@ from typing import Protocol
 
 from model.training.run_folder import RunFolder
 
+SECONDS_TO_LEAVE = 8.0
+"""What the start of a run waits for the memory to be free: a worker gives its running answers six of them."""
+
 
 class Rests(Protocol):
     """The part of WorkerProcess that is needed here."""
 
-    def pause(self, who: str, words: Callable[[], str]) -> None: ...
+    def pause(self, who: str, words: Callable[[], str], *, seconds: float) -> None: ...
     def go_on(self, who: str) -> None: ...
 
 
@@ -40,7 +43,7 @@ class WorkerRest:
     def on_running(self, job: Job) -> None:
         if self._worker is not None and job.frees_worker:
             name, folder = job.name, job.folder
-            self._worker.pause(job.id, lambda: words_of(name, folder))
+            self._worker.pause(job.id, lambda: words_of(name, folder), seconds=SECONDS_TO_LEAVE)
 
     def on_ended(self, job: Job) -> None:
         if self._worker is not None:

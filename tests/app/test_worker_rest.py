@@ -24,7 +24,7 @@ class Worker:
 
     paused: dict[str, Callable[[], str]] = field(default_factory=dict)
 
-    def pause(self, who: str, words: Callable[[], str]) -> None:
+    def pause(self, who: str, words: Callable[[], str], *, seconds: float) -> None:
         self.paused[who] = words
 
     def go_on(self, who: str) -> None:
@@ -109,15 +109,15 @@ def test_the_worker_is_away_while_a_real_job_runs_and_is_back_after_it_also_when
 @pytest.mark.parametrize("end", ["crash", "finish"])
 def test_however_a_job_ends_the_worker_is_back(tmp_path: Path, end: str) -> None:
     with worker_of(tmp_path, 1) as worker:
-        rest, paused = WorkerRest(worker), []
+        rest, paused = WorkerRest(worker), list[tuple[str, int | None]]()
         wait_for(lambda: worker.state.phase == "ready")
 
         def on_running(job: job_page.Job) -> None:
             rest.on_running(job)
-            paused.append(worker.state.phase)
+            paused.append((worker.state.phase, worker.process_id))  # its memory is free before the job begins
 
         with job_page.page(tmp_path, end, on_running=on_running, on_ended=rest.on_ended) as jobs:
             job = jobs.create("user:root", "Colours", job_page.config(), frees_worker=True)
             job_page.wait_until(jobs, job, "failed", "done")
             wait_for(lambda: worker.state.phase == "ready" and worker.state.num_restarts > 0)
-        assert paused == ["paused"]
+        assert paused == [("paused", None)]
