@@ -88,7 +88,7 @@ def test_a_stop_ends_it_and_what_it_has_half_written_goes(work: ResultWork, tmp_
     work.stop(20)
     assert ended(work) == ("stopped", "Merging it: stopped, and nothing of it was kept.")
     assert not half.exists()
-    work.start(order("pass"))
+    work.start(order("import time; time.sleep(0.7)"))
     assert ended(work)[0] == "done", "a stop is of one work, not of the next"
 
 
