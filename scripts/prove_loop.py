@@ -17,11 +17,15 @@ knew, which must not be forgotten. Exit status 1, with the number, where an aim 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from playwright.sync_api import Error as BrowserError
 
@@ -40,6 +44,7 @@ DOCS = ROOT / "docs" / "loop"
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 with what was missed or went wrong."""
     args = _arguments(argv)
+    before = signal.signal(signal.SIGTERM, _end)
     folder = Path(tempfile.mkdtemp(prefix="loop-"))
     try:
         proof = prove(_plan(args), folder)
@@ -47,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"The loop did not close: {error}", file=sys.stderr)
         return 1
     finally:
+        signal.signal(signal.SIGTERM, before)
         if args.keep:
             print(f"The page's data is in {folder}.")
         else:
@@ -58,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for sentence in missed:
         print(sentence, file=sys.stderr)
     return 1 if missed else 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Told to end, the program that was started is ended too."""
+    sys.exit(128 + number)
 
 
 def write_docs(proof: Proof, folder: Path) -> None:
@@ -78,9 +89,6 @@ def write_docs(proof: Proof, folder: Path) -> None:
 
 
 def _machine() -> str:
-    import os
-    import platform
-
     return f"{os.cpu_count()} cores ({platform.machine()}), without a GPU"
 
 

@@ -18,8 +18,9 @@ The rule by which an answer is right (`is_right`) is strict, and the same before
     one of the eight     says "no shade"; names the thing's colour once and no other, known or new; names its shape and
                          no other
 
-Names in words of which the model has read no part (cyan, lime, mint) were tried as well: it learns to see them from as
-many corrections, but to spell them, in pieces that it has never written, takes several times as many steps.
+Names of which the model has read no part (cyan, lime, mint) were tried too, from as many corrections: of the pictures
+that show one, 30 % were named right after 280 steps, against 53 % of these after 130 (at other rates, and with other
+old data). The pieces that such names are spelled in, it has never written.
 """
 
 from __future__ import annotations
