@@ -4,14 +4,12 @@ several processes; ours are the order of samples, the two learning rates, what a
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
@@ -278,9 +276,10 @@ def _told(folder: Path) -> Iterator[None]:
     """A file of a checkpoint that cannot be read, as CannotResume."""
     try:
         yield
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
+    except Exception as error:
         if is_out_of_memory(error):
             raise
         raise CannotResume(
-            f"{folder} cannot be read ({error}); remove the folder to go on before it, or start a new run."
+            f"{folder} cannot be read ({type(error).__name__}: {error}); remove the folder to go on before it, or "
+            "start a new run."
         ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
-PICTURE_SHARE = 0.6
+PICTURE_SHARE = 0.5
 LONGEST_ANSWER = 120
 """Words; lengths are drawn such that each doubling is as likely as the next, from four on."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken
 
 from conversations.examples import Example
 from conversations.messages import ImageRef, Message
@@ -74,11 +73,3 @@ def test_a_base_that_cannot_be_read_is_refused_with_its_reason(tmp_path: Path) -
     edit_config(folder, model_type="gpt2")
     with pytest.raises(CheckpointError, match="gpt2"):
         look_at(config_of(folder))
-
-
-def test_typed_text_never_becomes_the_image_token(tmp_path: Path) -> None:
-    rendering = look_at(config_of(write_tiny_checkpoint(tmp_path / "tiny"))).rendering
-    added = rendering.tokenizer.added_tokens_decoder[rendering.image_token_id]
-    assert isinstance(added, AddedToken) and added.special
-    prompt = rendering.prompt(EXAMPLE)
-    assert prompt.input_ids.count(rendering.image_token_id) == rendering.num_patches

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.model.training.small_run import new_run, small_config, status_of, tra
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
-def train_by_two(folder: RunFolder, *, seconds: float = 110) -> int:
+def train_by_two(folder: RunFolder, *, seconds: float = 400) -> int:
     """The exit status."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m",
@@ -33,7 +34,7 @@ def train_by_two(folder: RunFolder, *, seconds: float = 110) -> int:
         ).returncode
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_two_processes_learn_what_one_learns(tmp_path: Path, base_model: Path) -> None:
     """Steps of eight: by one process in two batches, by two in one each. Pictures and texts come in batches of their
     own, so that now and then one process has pictures and the other has none. Each epoch is a whole number of steps."""
@@ -69,7 +70,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, base_model: Path) -
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_two_processes_go_on_where_they_stopped(tmp_path: Path, base_model: Path) -> None:
     """Within the second epoch, with dropout, evaluations and an odd number of samples."""
     data = write_data(tmp_path / "data", num_pictures=13, num_texts=10)
@@ -78,9 +79,6 @@ def test_two_processes_go_on_where_they_stopped(tmp_path: Path, base_model: Path
     left_alone, cut = new_run(tmp_path / "left-alone", config), new_run(tmp_path / "cut", config)
     assert train_by_two(left_alone) == 0, left_alone.log_tail()
     assert len(left_alone.checkpoints()) == 2
-    cut.path.rmdir() if not any(cut.path.iterdir()) else None
-    import shutil
-
     shutil.copytree(left_alone.path / "checkpoint-7", cut.path / "checkpoint-7")
     shutil.copy(left_alone.path / "broken.json", cut.path)
     assert train_by_two(cut) == 0, cut.log_tail()
@@ -94,7 +92,7 @@ def test_two_processes_go_on_where_they_stopped(tmp_path: Path, base_model: Path
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_fault_in_both_is_told_once_and_ends_both(
     tmp_path: Path, base_model: Path, data_file: Path
 ) -> None:
