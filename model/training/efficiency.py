@@ -43,7 +43,8 @@ def efficiency(
     if not reached:
         return Efficiency(FIRST_GUESS.get(device, FIRST_GUESS["cpu"]))
     newest = sorted(reached, reverse=True)[:MOST_RUNS]
-    return Efficiency(statistics.median(share for _, share, _ in newest), newest[0][2])
+    share = statistics.median(share for _, share, _ in newest)
+    return Efficiency(min(1.0, share), newest[0][2])  # above 1, the machine is busier now than it was then
 
 
 def _tokens_per_second(
