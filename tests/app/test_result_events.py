@@ -126,7 +126,9 @@ def test_every_feed_is_one_that_the_page_has(events: ResultEvents) -> None:
         assert set(told) <= set(FEEDS), name
 
 
-def test_a_run_is_shown_with_its_shares_and_both_answers_side_by_side(events: ResultEvents) -> None:
+def test_a_run_is_shown_with_its_shares_and_both_answers_side_by_side(
+    events: ResultEvents, runs: Path
+) -> None:
     shown = do(events, "show")["shown"]
     assert re.findall(r"<b>(\d+)<i>%", shown["scores"]) == ["25", "75"]
     assert "of 4 held-out answers exactly right" in shown["scores"]
@@ -137,6 +139,12 @@ def test_a_run_is_shown_with_its_shares_and_both_answers_side_by_side(events: Re
     assert f"training/results/{JOB}/pictures/0/0/thumb" in first
     counted = re.findall(r"(All|Learned|Lost|Still wrong) <span>(\d+)", rows)
     assert counted == [("All", "4"), ("Learned", "3"), ("Lost", "1"), ("Still wrong", "0")]
+    with (runs / JOB / "answers.jsonl").open("a") as file:
+        file.write('{"question": "q", "right": "r", "before": "r", "after": "r"}\n')
+    again = do(events, "rows", only="all")["rows"]["html"]
+    assert "Learned <span>3</span>" in again and "All <span>5</span>" in again, (
+        "what was known is not learned"
+    )
     lost = do(events, "rows", only="lost")["rows"]["html"]
     assert lost.count("<li ") == 1 and 'data-number="0"' in lost
 
