@@ -146,7 +146,7 @@ class _Course:
         quantize = "4bit" if config.recipe == "qlora" else "none"
         # What is trained gets float32 in `prepare`; what is frozen needs no more than the computation does.
         return load(
-            config.model, dtype=config.precision, quantize=quantize, device=str(self._device),
+            config.model, dtype=config.precision, quantize=quantize, device=str(self._device), template=config.template,
             on_progress=lambda fraction: reporter.progress(fraction),
         )  # fmt: skip
 
