@@ -24,14 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 def train_by_two(folder: RunFolder, *, seconds: float = 400) -> int:
     """The exit status."""
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m",
-        "scripts.train", "--run-folder", str(folder.path),
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "scripts.train",
+        "--run-folder", str(folder.path),
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with folder.log_file.open("a") as log:
-        return subprocess.run(
-            command, cwd=ROOT, stdout=log, stderr=log, env=environment, timeout=seconds, check=False
-        ).returncode
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=environment)
+        try:
+            return process.wait(seconds)
+        finally:  # asked in kindness, the launcher ends its children, which are in sessions of their own
+            process.terminate()
+            process.wait()
 
 
 @pytest.mark.timeout(480)
