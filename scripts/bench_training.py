@@ -109,7 +109,7 @@ def _config(recipe: Any, size: Size, folder: Path, data: Path) -> TrainingConfig
     return config_for(
         recipe, str(folder), (DataSource(str(data)),), num_epochs=float(size.num_epochs),
         batch_size=size.batch_size, micro_batch_size=size.micro_batch_size, held_out_share=0.0, device="cpu",
-        learning_rate=2e-4, projector_learning_rate=None,
+        learning_rate=2e-4, projector_learning_rate=None, warmup_share=0.0,
     )  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """What is trained, as one module: a batch in, the loss over the trained tokens out.
 
 Three things make it cheaper than the model's own forward: a picture's tower features may come ready-made; scores over
-the vocabulary are computed only where a token is learned, which is a small part of a conversation; and what all rows of
-a batch begin with, as a rule the system text, is read once for all of them.
+the vocabulary, and the last layer's MLP before them, are computed only where a token is learned, which is a part of a
+conversation; and what all rows of a batch begin with, as a rule the system text, is read once for all of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,37 +44,38 @@ class TrainingNetwork(nn.Module):
         cross-entropy, the mean over the batch's learned tokens, or their sum over `num_items_in_batch`. Raises
         ImageCountError."""
         embeds = self.embedded(input_ids, pixel_values, tower_features)
-        hidden = self._hidden(input_ids, embeds, attention_mask, position_ids)
         targets = labels[:, 1:]
         learned = targets != IGNORED
+        positions = (
+            {} if position_ids is None else {"position_ids": position_ids, "attention_mask": attention_mask}
+        )
+        hidden = self._hidden(input_ids, embeds, F.pad(learned, (0, 1)), positions)
         scores = self.llava.lm_head(hidden[:, :-1][learned]).float()
         total = F.cross_entropy(scores, targets[learned], reduction="sum")
         count = learned.sum() if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / (count if isinstance(count, int) else count.clamp(min=1))}
 
     def _hidden(
-        self, input_ids: Tensor, embeds: Tensor, attention_mask: Tensor, position_ids: Tensor | None
+        self, input_ids: Tensor, embeds: Tensor, wanted: Tensor, positions: Mapping[str, Tensor]
     ) -> Tensor:
-        """The language model's last states, [B, T, Dt]."""
+        """The language model's last states [B, T, Dt], right where they are `wanted` [B, T]."""
         language: Any = self.llava.model.language_model
         if (
-            position_ids is not None
-        ):  # positions that jump would be taken for several texts, were there no mask
-            return language(
-                inputs_embeds=embeds,
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                use_cache=False,
-            ).last_hidden_state
-        # No token looks ahead, so none sees the padding on its right: no mask is needed.
-        num_shared = self._num_shared(input_ids)
-        if num_shared * (len(input_ids) - 1) < WORTH_SHARING or (
             language.is_activation_checkpointing and self.training
-        ):
-            return language(inputs_embeds=embeds, use_cache=False).last_hidden_state
-        begin = language(inputs_embeds=embeds[:1, :num_shared], use_cache=True)
+        ):  # layers are run twice then, the second time alone
+            return language(inputs_embeds=embeds, use_cache=False, **positions).last_hidden_state
+        last = language.layers[-1].mlp
+        # No token looks ahead, so none sees the padding on its right: no mask is needed. But without one, positions
+        # that jump would be taken for several texts.
+        num_shared = 0 if positions else self._num_shared(input_ids)
+        if num_shared * (len(input_ids) - 1) < WORTH_SHARING:
+            with _only_where(last, wanted):
+                return language(inputs_embeds=embeds, use_cache=False, **positions).last_hidden_state
+        with _only_where(last, wanted[:, :num_shared].any(0, keepdim=True)):
+            begin = language(inputs_embeds=embeds[:1, :num_shared], use_cache=True)
         begin.past_key_values.batch_repeat_interleave(len(input_ids))
-        rest = language(inputs_embeds=embeds[:, num_shared:], past_key_values=begin.past_key_values)
+        with _only_where(last, wanted[:, num_shared:]):
+            rest = language(inputs_embeds=embeds[:, num_shared:], past_key_values=begin.past_key_values)
         shared = begin.last_hidden_state.expand(len(input_ids), -1, -1)
         return torch.cat([shared, rest.last_hidden_state], dim=1)
 
@@ -102,3 +105,21 @@ class TrainingNetwork(nn.Module):
                 f"{projected.shape[0] * projected.shape[1]} features; give one picture for every place."
             )
         return embeds.masked_scatter(places.unsqueeze(-1), projected)
+
+
+@contextmanager
+def _only_where(layer: nn.Module, wanted: Tensor) -> Iterator[None]:
+    """Within, `layer` computes only the rows of its [B, T, D] that are `wanted` [B, T]; the others are nought."""
+
+    def take(module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor]:
+        return (arguments[0][wanted],)
+
+    def put_back(module: nn.Module, arguments: Any, rows: Tensor) -> Tensor:
+        return rows.new_zeros((*wanted.shape, rows.shape[-1])).masked_scatter(wanted.unsqueeze(-1), rows)
+
+    hooks = (layer.register_forward_pre_hook(take), layer.register_forward_hook(put_back))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
