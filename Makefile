@@ -33,7 +33,7 @@ check: $(VENV)/.installed-tests ## lint, types, and the layout of the house
 	$(PY) -m mypy app.py
 	$(PY) -m pytest -q tests/test_layout.py tests/test_setup.py
 
-demo-model: $(VENV)/.installed ## train the shipped model again from its seed; goes on where it stopped
+demo-model: $(VENV)/.installed ## train a model like the shipped one from its seed, into runs/; goes on where it stopped
 	$(PY) -m scripts.train_demo_model $(ARGS)
 
 loop: $(VENV)/.installed-tests ## prove that the loop closes: ask, correct, train, ask again, in the real page

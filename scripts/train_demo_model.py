@@ -1,6 +1,6 @@
 """Train the shipped model by the paper's recipe, from a seed, resuming where an earlier run stopped.
 
-    python -m scripts.train_demo_model --out model/demo --work runs/demo-model
+    python -m scripts.train_demo_model --out runs/demo-model/out --work runs/demo-model
 
 A tokenizer, then CLIP, then a language model on text, then stage 1 (projector on captions) and stage 2 (projector and
 language model on instructions) by the project's own trainer (scripts/demo_world/course.py). Every stage saves itself in
@@ -57,7 +57,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("model/demo"), help="the checkpoint's folder (%(default)s)"
+        "--out", type=Path, default=Path("runs/demo-model/out"), help="the checkpoint's folder (%(default)s)"
     )
     parser.add_argument(
         "--work", type=Path, default=Path("runs/demo-model"), help="the stages' folder (%(default)s)"
