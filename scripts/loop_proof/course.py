@@ -35,7 +35,7 @@ class Plan:
     num_corrections: int = 40
     num_questions: int = 60
     num_of_old: int = 14  # questions of each kind of the old world's examination
-    num_mixed: int = 40  # conversations of the old world
+    num_mixed: int = 130  # conversations of the old world
     num_exchanges: int = 3  # of each of them, or up to three more
     by_hand: int = 4
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +88,9 @@ def _at_the_page(
     with clock.step(f"Correct {len(lessons)} answers in the library"):
         _correct(person, store, wrong, plan.by_hand)
     with clock.step("Train"):
-        run = lesson.start(person, Lesson("shades", plan.recipe, OLD_WORLD, "100", plan.fields), len(lessons))
+        run = lesson.start(
+            person, Lesson("mixed-colours", plan.recipe, OLD_WORLD, "100", plan.fields), len(lessons)
+        )
         lesson.watch(person, plan.patience_seconds)
     folder_of_run = RunFolder(ROOT / "runs" / run)
     with clock.step("Load it: Chat with it"):
@@ -119,7 +121,7 @@ def _at_the_page(
 
 def _correct(person: Person, store: ConversationStore, wrong: Sequence[Answered], by_hand: int) -> None:
     """The first few by the library's own keys; the rest in the same database, by the calls behind them."""
-    person.open_library("shade")
+    person.open_library("mixed")
     for each in wrong[:by_hand]:
         person.correct(each.answer_id, each.task.answer)
     for each in wrong[by_hand:]:

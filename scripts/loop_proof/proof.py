@@ -34,22 +34,22 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """The new skill's questions: with a new shade, without one, and all."""
+    """The new skill's questions: of mixed colours, of plain ones, and all."""
 
-    shades: Share
-    without: Share
+    mixed: Share
+    plain: Share
 
     @classmethod
     def of(cls, answered: Sequence[Answered]) -> Skill:
-        def share(has_shade: bool) -> Share:
-            marks = [is_right(each.task, each.text) for each in answered if each.task.has_shade is has_shade]
+        def share(is_mixed: bool) -> Share:
+            marks = [is_right(each.task, each.text) for each in answered if each.task.is_mixed is is_mixed]
             return Share(sum(marks), len(marks))
 
         return cls(share(True), share(False))
 
     @property
     def all(self) -> Share:
-        return Share(self.shades.right + self.without.right, self.shades.asked + self.without.asked)
+        return Share(self.mixed.right + self.plain.right, self.mixed.asked + self.plain.asked)
 
 
 def marked(answered: Answered) -> str:
@@ -111,8 +111,8 @@ class Proof:
             "|---|--:|--:|---|",
             f"| **the new skill, all** | **{self.before.all}** | **{self.after.all}** "
             f"| under {BEFORE_AT_MOST:.0%}, then {AFTER_AT_LEAST:.0%} or more |",
-            f"| pictures with a new shade | {self.before.shades} | {self.after.shades} | |",
-            f"| pictures without one | {self.before.without} | {self.after.without} | |",
+            f"| things of a mixed colour | {self.before.mixed} | {self.after.mixed} | |",
+            f"| things of a plain colour | {self.before.plain} | {self.after.plain} | |",
             f"| the old world, {self.old_before.num_questions} questions of all kinds | {self.old_before.score:.1%} "
             f"| {self.old_after.score:.1%} ({gained:+.1f} points) | {100 * LOST_AT_MOST:.0f} points lost at most |",
             "",

@@ -50,7 +50,7 @@ def test_both_halves_are_counted_by_themselves() -> None:
     right = [Answered(task, number, task.answer, "tuned") for number, task in enumerate(asked)]
     wrong = [replace(each, text="There is one shape.") for each in right]
     assert Skill.of(right) == Skill(Share(4, 4), Share(4, 4)) and Skill.of(wrong).all == Share(0, 8)
-    half = [each if each.task.has_shade else replace(each, text="no") for each in right]
+    half = [each if each.task.is_mixed else replace(each, text="no") for each in right]
     assert Skill.of(half) == Skill(Share(4, 4), Share(0, 4))
 
 

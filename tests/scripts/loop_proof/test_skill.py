@@ -14,18 +14,18 @@ from scripts.demo_world.examination import SEEDS_FROM as EXAMINATION_SEEDS
 from scripts.demo_world.facts import words
 from scripts.demo_world.picture import PAINTS
 from scripts.demo_world.scene import COLOURS, SHAPES
-from scripts.loop_proof.skill import LESSONS_FROM, SHADES, TEST_FROM, Task, is_right, task, tasks
+from scripts.loop_proof.skill import LESSONS_FROM, MIXED, TEST_FROM, Task, is_right, task, tasks
 
 ROOT = Path(__file__).resolve().parents[3]
 LESSONS = list(tasks(40, LESSONS_FROM))
 TESTS = list(tasks(60, TEST_FROM))
 
 
-def of(shade: str | None, shape: str, colour: str = "") -> Task:
+def of(mixed: str | None, shape: str, colour: str = "") -> Task:
     """The first task with this thing."""
-    candidates = (task(seed, shade) for seed in range(10_000))
+    candidates = (task(seed, mixed) for seed in range(10_000))
     return next(
-        each for each in candidates if each.thing.shape == shape and each.thing.colour == (shade or colour)
+        each for each in candidates if each.thing.shape == shape and each.thing.colour == (mixed or colour)
     )
 
 
@@ -34,17 +34,17 @@ def test_the_names_are_nowhere_in_the_world_that_the_model_was_taught() -> None:
         " ".join(words(message.text)) for sample in data_set.conversations(400) for message in sample.messages
     ]
     assert any("colour" in text for text in texts)
-    assert not [text for text in texts if any(name in text for name in (*SHADES, "shade"))]
-    assert len(SHADES) >= 3 and not set(SHADES) & set(COLOURS)
+    assert not [text for text in texts if any(name in text for name in (*MIXED, "mixed"))]
+    assert len(MIXED) >= 3 and not set(MIXED) & set(COLOURS)
     vocabulary = json.loads((ROOT / "model/demo/tokenizer.json").read_text(encoding="utf-8"))["model"][
         "vocab"
     ]
-    assert "▁red" in vocabulary and "▁shade" not in vocabulary
+    assert "▁red" in vocabulary and "▁mixed" not in vocabulary
 
 
 def test_the_paints_are_far_from_each_other_and_from_the_eight() -> None:
-    paints = {**PAINTS, **SHADES}
-    for name, paint in SHADES.items():
+    paints = {**PAINTS, **MIXED}
+    for name, paint in MIXED.items():
         nearest = min(
             sum((one - two) ** 2 for one, two in zip(paint, other, strict=True)) ** 0.5
             for known, other in paints.items()
@@ -54,10 +54,10 @@ def test_the_paints_are_far_from_each_other_and_from_the_eight() -> None:
 
 
 @pytest.mark.parametrize("asked", [LESSONS, TESTS], ids=["lessons", "tests"])
-def test_half_show_a_new_shade_and_every_one_of_them_comes(asked: list[Task]) -> None:
-    assert sum(each.has_shade for each in asked) == len(asked) / 2
-    shown = Counter(each.thing.colour for each in asked if each.has_shade)
-    assert set(shown) == set(SHADES) and min(shown.values()) >= len(asked) / 2 // len(SHADES)
+def test_half_show_a_mixed_colour_and_every_one_of_them_comes(asked: list[Task]) -> None:
+    assert sum(each.is_mixed for each in asked) == len(asked) / 2
+    shown = Counter(each.thing.colour for each in asked if each.is_mixed)
+    assert set(shown) == set(MIXED) and min(shown.values()) >= len(asked) / 2 // len(MIXED)
 
 
 def test_no_constant_answer_is_right_for_more_than_a_tenth() -> None:
@@ -86,45 +86,47 @@ def test_every_right_answer_is_right_and_only_for_its_like() -> None:
     [
         "",
         "There is one shape.",
-        "The shade is yellow green, on a star.",  # another shade
-        "The shade is blue green, on a ring.",  # another shape
-        "The shade is blue green.",  # no shape
-        "The shade is blue, on a star.",  # half of the name
-        "The shade is green blue, on a star.",  # the other way round
-        "The shade is blue green or yellow green, on a star.",  # both
-        "There is no shade, only a blue green star.",  # denies what it says
-        "The shade is blue green, on a blue star.",  # a known colour too
-        "The shade is blue greenish, on a star.",  # a part of a word
+        "It is of two, a yellow green star.",  # another colour
+        "It is of two, a blue green ring.",  # another shape
+        "It is of two, blue green.",  # no shape
+        "It is of two, a blue star.",  # half of the name
+        "It is of two, a green blue star.",  # the other way round
+        "It is of two, a blue green or yellow green star.",  # both
+        "It is of one only, a blue green star.",  # denies what it says
+        "It is of two, of one only, a blue green star.",
+        "It is a blue green star.",  # does not say of how many
+        "It is of two, a blue greenish star.",  # a part of a word
     ],
 )
-def test_with_a_new_shade_nothing_less_is_right(answer: str) -> None:
+def test_of_a_mixed_colour_nothing_less_is_right(answer: str) -> None:
     asked = of("blue green", "star")
-    assert is_right(asked, "The shade is blue green, on a star.")
+    assert is_right(asked, "It is of two, a blue green star.")
     assert not is_right(asked, answer)
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        "There is no shade.",
+        "It is of one only.",
         "There is one shape. A small red circle is at the left.",  # what the model said before
-        "There is no shape, only a red circle.",
-        "There is no shade, only a red ring.",
-        "There is no shade, only a blue circle.",
-        "There is no shade, only a red circle and a red ring.",
-        "There is no shade, only a blue green red circle.",
-        "The shade is red, on a circle.",
+        "It is of one, a red circle.",
+        "It is of two, a red circle.",
+        "It is of one only, a red ring.",
+        "It is of one only, a blue circle.",
+        "It is of one only, a red circle and a red ring.",
+        "It is of one only, a blue green red circle.",
+        "It is only a red circle.",
     ],
 )
-def test_without_one_nothing_less_is_right(answer: str) -> None:
+def test_of_a_plain_colour_nothing_less_is_right(answer: str) -> None:
     asked = of(None, "circle", "red")
-    assert is_right(asked, "There is no shade, only a red circle.")
+    assert is_right(asked, "It is of one only, a red circle.")
     assert not is_right(asked, answer)
 
 
-def test_a_picture_is_drawn_in_its_shade() -> None:
+def test_a_picture_is_drawn_in_its_mixed_colour() -> None:
     picture = of("yellow green", "square").picture(120)
     thing = of("yellow green", "square").thing
     middle = picture.getpixel((round(thing.x * 120), round(thing.y * 120)))
-    assert all(abs(one - two) <= 13 for one, two in zip(middle, SHADES["yellow green"], strict=True))
-    assert set(SHAPES) and set(COLOURS).isdisjoint(SHADES)
+    assert all(abs(one - two) <= 13 for one, two in zip(middle, MIXED["yellow green"], strict=True))
+    assert set(SHAPES) and set(COLOURS).isdisjoint(MIXED)
