@@ -210,9 +210,7 @@ class _Course:
         config = self._config
         a_process = math.ceil(min(config.batch_size, len(train)) / self._num_processes)
         accumulated = math.ceil(a_process / config.micro_batch_size)
-        micro = math.ceil(
-            a_process / accumulated
-        )  # evenly, so that a step has the samples that the config names
+        micro = math.ceil(a_process / accumulated)  # evenly: a step has as many samples as the config names
         computed_in = choose_dtype(config.precision, self._device)
         return TrainingArguments(
             output_dir=str(self._folder.path), per_device_train_batch_size=micro, per_device_eval_batch_size=micro,

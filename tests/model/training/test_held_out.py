@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,11 @@ def test_answers_are_greedy_and_cut_at_the_templates_stop(tmp_path: Path, loaded
         )[0, len(prompt.input_ids) :].tolist()  # fmt: skip
         whole = loaded.tokenizer.decode(written, skip_special_tokens=True)
         assert answer == whole.split("###")[0].strip()
+    # Whatever the template's stop is, nothing of it or behind it is part of the answer.
+    stop = given[0][len(given[0]) // 2]
+    stopped = replace(rendering, template=replace(rendering.template, stop=stop))
+    again = list(answers(loaded, stopped, asked[:1], source, {PICTURE.sha256: 0}, progress.append))
+    assert again == [given[0].split(stop)[0].strip()]
 
 
 def test_a_picture_that_cannot_be_read_has_no_answer(tmp_path: Path, loaded: LoadedModel) -> None:

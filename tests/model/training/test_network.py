@@ -85,6 +85,7 @@ def test_what_all_rows_begin_with_is_read_once(llava: Llava, num_shared: int, re
             value = torch.full((num_shared,), IGNORED) if name == "labels" else torch.ones(num_shared).long()
             given[name] = torch.cat([(value if begin is None else begin).repeat(3, 1), given[name]], dim=1)
         given["labels"][:, num_shared - 1] = given["input_ids"][:, num_shared - 1]  # one of them is learned
+        given["input_ids"][:, num_shared + 20] = 7  # alike again, but behind what is not
     wanted = reference_loss(llava, plain)
     right = gradients(llava, wanted)
     seen: list[int] = []
@@ -139,7 +140,9 @@ def test_over_a_count_the_losses_of_parts_add_up_to_the_whole(llava: Llava) -> N
 
 def test_text_alone_gives_the_projector_a_gradient_of_nought(llava: Llava) -> None:
     given = _row(batch(llava, cached=True), 2)
+    given["labels"] = given["input_ids"]
     TrainingNetwork(llava)(**given)["loss"].backward()
+    assert llava.lm_head.weight.grad.any()
     for parameter in llava.model.multi_modal_projector.parameters():
         assert parameter.grad is not None
         assert not parameter.grad.any()

@@ -190,10 +190,12 @@ def test_other_data_is_told(tmp_path: Path, reference: RunFolder, base_model: Pa
 
 
 def test_a_rate_that_was_changed_holds_from_then_on(tmp_path: Path, reference: RunFolder) -> None:
-    folder = gone_on(tmp_path, reference, learning_rate=4e-3, last_rate_share=1.0, warmup_share=0.0)
+    folder = gone_on(
+        tmp_path, reference, learning_rate=4e-3, last_rate_share=1.0, warmup_share=0.0, num_epochs=4.0
+    )
     assert train_here(folder).phase == "done"
-    (last,) = [line for line in folder.metrics() if "loss" in line]
-    assert last["learning_rate"] == pytest.approx(4e-3)
+    rates = {line["step"]: line["learning_rate"] for line in folder.metrics() if "loss" in line}
+    assert rates == {step: pytest.approx(4e-3) for step in (6, 7, 8)}
 
 
 def test_a_file_that_is_lost_or_cut_is_told(tmp_path: Path, reference: RunFolder) -> None:

@@ -107,6 +107,8 @@ def test_the_logs_end_begins_with_a_line(tmp_path: Path) -> None:
     folder.log_file.write_text("first\nsecond\nthird\n")
     assert folder.log_tail() == "first\nsecond\nthird\n"
     assert folder.log_tail(10) == "third\n"
+    folder.log_file.write_bytes(b"\xfffirst\nsecond \xc3")
+    assert folder.log_tail() == "\ufffdfirst\nsecond \ufffd"
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rest(tmp_path: Path) -> None:
