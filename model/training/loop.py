@@ -35,7 +35,7 @@ from model.training.run_folder import RunFolder, write_whole
 from model.training.samples import BROKEN, MAX_BROKEN_SHARE, Samples, read
 from model.training.trainer import LlavaTrainer
 
-_OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit"}
+_OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
 DONE, FAILED, STOPPED = 0, 1, 3
 """Exit statuses."""
 

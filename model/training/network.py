@@ -19,8 +19,9 @@ from model.llava import ImageCountError, Llava
 from model.training.dataset import IGNORED
 from model.training.features import tower_features
 
-WORTH_SHARING = 32
-"""Tokens that are saved; for fewer, a second pass through the layers costs as much."""
+WORTH_SHARING = 0.1
+"""Of a batch's tokens that are saved; for fewer, a second pass through the layers, and attention with a mask, cost as
+much."""
 
 
 class TrainingNetwork(nn.Module):
@@ -68,7 +69,7 @@ class TrainingNetwork(nn.Module):
         # No token looks ahead, so none sees the padding on its right: no mask is needed. But without one, positions
         # that jump would be taken for several texts.
         num_shared = 0 if positions else self._num_shared(input_ids)
-        if num_shared * (len(input_ids) - 1) < WORTH_SHARING:
+        if num_shared * (len(input_ids) - 1) < WORTH_SHARING * input_ids.numel():
             with _only_where(last, wanted):
                 return language(inputs_embeds=embeds, use_cache=False, **positions).last_hidden_state
         with _only_where(last, wanted[:, :num_shared].any(0, keepdim=True)):

@@ -23,6 +23,7 @@ class Watch(TrainerCallback):
         self._trainer = trainer
         self._first_step, self._began_at, self._logged_at = 0, 0.0, 0.0
         self._random: Any = None
+        self._epoch_began_at: tuple[int, Any] = (0, None)
         self.rate: float | None = None
 
     def on_train_begin(
@@ -35,11 +36,14 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._trainer.set_epoch(int(state.epoch or 0))
+        self._epoch_began_at = (state.global_step, _random_state())
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._random = _random_state()
+        # An epoch's first step goes back to before its loader drew its seed, as it will again.
+        step, before = self._epoch_began_at
+        self._random = before if state.global_step == step else _random_state()
 
     def on_substep_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

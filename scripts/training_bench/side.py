@@ -103,7 +103,7 @@ def _arguments(config: TrainingConfig, work: Path, num_samples: int) -> Training
     return TrainingArguments(
         output_dir=str(work), per_device_train_batch_size=micro,
         gradient_accumulation_steps=max(1, config.batch_size // micro), num_train_epochs=config.num_epochs,
-        learning_rate=config.learning_rate, lr_scheduler_type="cosine", optim="adamw_torch", max_grad_norm=1.0,
+        learning_rate=config.learning_rate, lr_scheduler_type="cosine", optim="adamw_torch_fused", max_grad_norm=1.0,
         use_cpu=True, logging_steps=1, save_strategy="no", eval_strategy="no", seed=config.seed,
         remove_unused_columns=False, label_names=["labels"], report_to="none", disable_tqdm=True,
         dataloader_num_workers=0, dataloader_pin_memory=False,

@@ -130,16 +130,17 @@ def test_asked_to_stop_it_saves_and_goes_on_there(tmp_path: Path, reference: Run
     assert_ended_alike(folder, reference)
 
 
+@pytest.mark.parametrize("step", [3, 4], ids=["an-epochs-first", "within-an-epoch"])
 def test_a_step_that_is_broken_off_is_taken_again_whole(
-    tmp_path: Path, base_model: Path, data_file: Path
+    tmp_path: Path, base_model: Path, data_file: Path, step: int
 ) -> None:
-    """A step of four batches, with dropout in each: what the broken one drew from the random state is given back."""
+    """A step of eight batches, with dropout in each: what the broken one drew from the random state is given back."""
     config = small_config(base_model, data_file, micro_batch_size=1, num_asked=0, save_every_steps=100)
     left_alone = new_run(tmp_path / "left-alone", config)
     assert train(left_alone) == 0
     folder = new_run(tmp_path / "run", config)
-    assert train(folder, Limits(stopped_in=3)) == 3, folder.log_tail()
-    assert [path.name for path in folder.checkpoints()] == ["checkpoint-2"]
+    assert train(folder, Limits(stopped_in=step)) == 3, folder.log_tail()
+    assert [path.name for path in folder.checkpoints()] == [f"checkpoint-{step - 1}"]
     assert train(folder) == 0
     assert_ended_alike(folder, left_alone)
 
