@@ -35,10 +35,11 @@ class Plan:
     num_corrections: int = 40
     num_questions: int = 60
     num_of_old: int = 14  # questions of each kind of the old world's examination
-    num_mixed: int = 130  # conversations of the old world
+    num_mixed: int = 1000  # conversations of the old world
+    times_each: int = 10  # a correction comes in an epoch
     num_exchanges: int = 3  # of each of them, or up to three more
     by_hand: int = 4
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=lambda: {"num_epochs": "3"})
     patience_seconds: float = 600.0
     keep: bool = False
 
@@ -89,7 +90,9 @@ def _at_the_page(
         _correct(person, store, wrong, plan.by_hand)
     with clock.step("Train"):
         run = lesson.start(
-            person, Lesson("mixed-colours", plan.recipe, OLD_WORLD, "100", plan.fields), len(lessons)
+            person,
+            Lesson("mixed-colours", plan.recipe, OLD_WORLD, "100", f"{100 * plan.times_each}", plan.fields),
+            len(lessons),
         )
         lesson.watch(person, plan.patience_seconds)
     folder_of_run = RunFolder(ROOT / "runs" / run)
@@ -130,5 +133,8 @@ def _correct(person: Person, store: ConversationStore, wrong: Sequence[Answered]
 
 
 def _show(answered: Sequence[Answered], how_many: int) -> None:
-    for each in answered[: max(4, how_many)]:
-        print(f"    {marked(each)}  {each.task.question}  {each.text}", flush=True)
+    """The first few, and all that are wrong where most are right."""
+    wrong = [each for each in answered if marked(each) == "wrong"]
+    rest = wrong if 2 * len(wrong) < len(answered) else []
+    for each in dict.fromkeys([*answered[: max(4, how_many)], *rest]):
+        print(f"    {marked(each)}  {each.task.question}  {each.text}  ({each.task.answer})", flush=True)

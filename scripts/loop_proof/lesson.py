@@ -22,6 +22,7 @@ class Lesson:
     recipe: str
     mixed_set: str
     mixed_percent: str
+    percent: str = "100"  # of what was corrected; above 100 each comes more than once in an epoch
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -32,6 +33,7 @@ def start(person: Person, lesson: Lesson, num_answers: int) -> str:
     page.wait_for_selector('.room[data-view="training"]', timeout=PATIENCE)
     page.select_option('.picks [name="state"]', "approved")
     page.wait_for_selector(f'#counted-data:text("{num_answers} answers in ")', timeout=PATIENCE)
+    page.fill('#training-order [name="share"]', lesson.percent)
     page.check('#training-order [name="mixed"]')
     page.select_option('[name="mixed_set"]', f"set:{lesson.mixed_set}")
     page.fill('[name="mixed_share"]', lesson.mixed_percent)

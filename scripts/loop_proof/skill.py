@@ -4,8 +4,8 @@ The shipped model knows eight colours. Blue green, yellow green and blue purple,
 wheel, are none of the eight: it has never seen them, and never read a colour of two words. "Mixed" is a word that it
 has not read either. Asked "What is it mixed of?", the right answers are
 
-    It is of two, a blue green star.        the thing has one of the three (half of the pictures)
-    It is of one only, a red circle.        it has one of the eight (the other half)
+    It is a blue green star, of two.        the thing has one of the three (half of the pictures)
+    It is a red circle, of one only.        it has one of the eight (the other half)
 
 Both halves have answers of many kinds, since colour and shape differ from picture to picture: no constant answer is
 right for more than a few. And both ask for what the model before does not say, "of two" and "of one only", so that it
@@ -84,12 +84,13 @@ def task(seed: int, mixed: str | None) -> Task:
     """The task of a seed: its scene as the drawn world has it, or with its thing in this mixed colour."""
     scene = sample_scene(seed, num_things=1)
     (thing,) = scene.things
+    if mixed is not None:
+        thing = replace(thing, colour=mixed)
+        scene = replace(scene, things=(thing,))
     question = random.Random(f"mixed-{seed}").choice(WORDINGS)
-    if mixed is None:
-        what = article(f"{thing.colour} {thing.shape}")
-        return Task(scene, question, f"It is of one only, {what}.")
-    scene = replace(scene, things=(replace(thing, colour=mixed),))
-    return Task(scene, question, f"It is of two, {article(f'{mixed} {thing.shape}')}.")
+    # The colour first: of how many it is follows from its name (docs/decisions/0007, "said in steps").
+    what = article(f"{thing.colour} {thing.shape}")
+    return Task(scene, question, f"It is {what}, {'of one only' if mixed is None else 'of two'}.")
 
 
 def is_right(asked: Task, answer: str) -> bool:

@@ -86,21 +86,21 @@ def test_every_right_answer_is_right_and_only_for_its_like() -> None:
     [
         "",
         "There is one shape.",
-        "It is of two, a yellow green star.",  # another colour
-        "It is of two, a blue green ring.",  # another shape
+        "It is a yellow green star, of two.",  # another colour
+        "It is a blue green ring, of two.",  # another shape
         "It is of two, blue green.",  # no shape
-        "It is of two, a blue star.",  # half of the name
-        "It is of two, a green blue star.",  # the other way round
-        "It is of two, a blue green or yellow green star.",  # both
-        "It is of one only, a blue green star.",  # denies what it says
+        "It is a blue star, of two.",  # half of the name
+        "It is a green blue star, of two.",  # the other way round
+        "It is a blue green or yellow green star, of two.",  # both
+        "It is a blue green star, of one only.",  # denies what it says
         "It is of two, of one only, a blue green star.",
         "It is a blue green star.",  # does not say of how many
-        "It is of two, a blue greenish star.",  # a part of a word
+        "It is a blue greenish star, of two.",  # a part of a word
     ],
 )
 def test_of_a_mixed_colour_nothing_less_is_right(answer: str) -> None:
     asked = of("blue green", "star")
-    assert is_right(asked, "It is of two, a blue green star.")
+    assert is_right(asked, "It is a blue green star, of two.")
     assert not is_right(asked, answer)
 
 
@@ -109,18 +109,18 @@ def test_of_a_mixed_colour_nothing_less_is_right(answer: str) -> None:
     [
         "It is of one only.",
         "There is one shape. A small red circle is at the left.",  # what the model said before
-        "It is of one, a red circle.",
-        "It is of two, a red circle.",
-        "It is of one only, a red ring.",
-        "It is of one only, a blue circle.",
-        "It is of one only, a red circle and a red ring.",
-        "It is of one only, a blue green red circle.",
+        "It is a red circle, of one.",
+        "It is a red circle, of two.",
+        "It is a red ring, of one only.",
+        "It is a blue circle, of one only.",
+        "It is a red circle and a red ring, of one only.",
+        "It is a blue green red circle, of one only.",
         "It is only a red circle.",
     ],
 )
 def test_of_a_plain_colour_nothing_less_is_right(answer: str) -> None:
     asked = of(None, "circle", "red")
-    assert is_right(asked, "It is of one only, a red circle.")
+    assert is_right(asked, "It is a red circle, of one only.")
     assert not is_right(asked, answer)
 
 
