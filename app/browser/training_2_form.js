@@ -17,9 +17,10 @@
   // -- what it says
   function data() {
     const kind = field("kind").value;
-    if (kind === "library") return { kind, filters: loop.library.filters(form()) };
-    if (kind === "set") return { kind, name: field("set").value };
-    return { kind, file: field("file").value, pictures: field("pictures").value };
+    const share = field("share").value;
+    if (kind === "library") return { kind, filters: loop.library.filters(form()), share };
+    if (kind === "set") return { kind, name: field("set").value, share };
+    return { kind, file: field("file").value, pictures: field("pictures").value, share };
   }
   function mixed() {
     if (!field("mixed").checked) return null;
@@ -114,6 +115,7 @@
     field("kind").value = "file";
     field("file").value = feed.data.file;
     field("pictures").value = feed.data.pictures;
+    field("share").value = feed.data.share;
     field("mixed").checked = feed.mixed !== null;
     if (feed.mixed) {
       field("mixed_set").value = OTHER;

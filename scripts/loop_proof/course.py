@@ -36,10 +36,12 @@ class Plan:
     num_questions: int = 60
     num_of_old: int = 14  # questions of each kind of the old world's examination
     num_mixed: int = 1000  # conversations of the old world
-    times_each: int = 10  # a correction comes in an epoch
+    times_each: int = 12  # a correction comes in an epoch
     num_exchanges: int = 3  # of each of them, or up to three more
     by_hand: int = 4
-    fields: Mapping[str, str] = field(default_factory=lambda: {"num_epochs": "3"})
+    fields: Mapping[str, str] = field(
+        default_factory=lambda: {"num_epochs": "3", "projector_learning_rate": "0.003"}
+    )
     patience_seconds: float = 600.0
     keep: bool = False
 

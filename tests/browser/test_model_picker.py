@@ -12,7 +12,7 @@ from tests.browser.visitor import SECONDS, Visitor
 
 pytestmark = pytest.mark.skipif(
     not (DEMO / "model.safetensors").is_file(),
-    reason="model/demo has no weights yet; make demo-model trains them",
+    reason="model/demo has no weights yet; make demo-model trains such a model",
 )
 A_LOAD = 120 * SECONDS
 
