@@ -31,7 +31,9 @@ class BrowserEvent:
         if not isinstance(value, str):
             raise InvalidText(wording.FORGED)
         if len(value) > longest:
-            raise InvalidText(f"This is too long: {len(value):,} characters, where at most {longest:,} can be sent.")
+            raise InvalidText(
+                f"This is too long: {len(value):,} characters, where at most {longest:,} can be sent."
+            )
         return value
 
     def id(self, name: str) -> str | None:

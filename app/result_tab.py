@@ -9,7 +9,20 @@ from app import tab_wire
 from app.result_events import ResultEvents
 
 STYLE = Path(__file__).resolve().with_name("results.css")
-EVENTS = ("show", "rows", "state", "load", "unload", "drop", "switch", "merge", "push", "halt", "ask", "asked")
+EVENTS = (
+    "show",
+    "rows",
+    "state",
+    "load",
+    "unload",
+    "drop",
+    "switch",
+    "merge",
+    "push",
+    "halt",
+    "ask",
+    "asked",
+)
 FEEDS = ("shown", "rows", "state", "chat", "now", "said")
 
 

@@ -95,7 +95,8 @@ def _machine() -> str:
 def _plan(args: argparse.Namespace) -> Plan:
     return Plan(
         model=args.model, recipe=args.recipe, num_corrections=args.corrections, num_questions=args.questions,
-        num_of_old=args.old_questions, num_mixed=args.mixed, by_hand=args.by_hand, fields={**Plan(args.model).fields, **dict(args.set)},
+        num_of_old=args.old_questions, num_mixed=args.mixed, by_hand=args.by_hand,
+        fields={**Plan(args.model).fields, **dict(args.set)},
         patience_seconds=args.patience, keep=args.keep,
     )  # fmt: skip
 
