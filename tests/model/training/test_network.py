@@ -65,10 +65,10 @@ def test_loss_and_gradients_are_those_of_the_models_own_forward(llava: Llava, ca
     right = gradients(llava, wanted)
     loss = TrainingNetwork(llava)(**batch(llava, cached=cached))["loss"]
     ours = gradients(llava, loss)
-    assert loss.item() == pytest.approx(wanted.item(), abs=1e-6)
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-5)
     assert ours.keys() == right.keys()
     for name, gradient in right.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+        torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
 
 
 @pytest.mark.parametrize(("num_shared", "read_once"), [(30, True), (4, False)])
@@ -96,9 +96,9 @@ def test_what_all_rows_begin_with_is_read_once(llava: Llava, num_shared: int, re
     hook.remove()
     ours = gradients(llava, loss)
     assert sum(seen) == (num_shared + 3 * LENGTHS[0] if read_once else 3 * (num_shared + LENGTHS[0]))
-    assert loss.item() == pytest.approx(wanted.item(), abs=1e-6)
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-5)
     for name, gradient in right.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+        torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
 
 
 def test_what_is_not_learned_has_no_part_in_the_loss(llava: Llava) -> None:
@@ -124,7 +124,7 @@ def test_padding_changes_nothing(llava: Llava) -> None:
     padded = {name: torch.nn.functional.pad(given[name], (0, 7)) for name in ("input_ids", "attention_mask")}
     padded["labels"] = torch.nn.functional.pad(given["labels"], (0, 7), value=IGNORED)
     again = network(**padded, tower_features=given["tower_features"])["loss"]
-    assert again.item() == pytest.approx(loss.item(), abs=1e-6)
+    assert again.item() == pytest.approx(loss.item(), abs=1e-5)
 
 
 def test_over_a_count_the_losses_of_parts_add_up_to_the_whole(llava: Llava) -> None:
@@ -135,7 +135,7 @@ def test_over_a_count_the_losses_of_parts_add_up_to_the_whole(llava: Llava) -> N
         network(**_row(given, row), num_items_in_batch=torch.tensor(count))["loss"]
         for row in range(len(LENGTHS))
     ]
-    assert sum(part.item() for part in parts) == pytest.approx(network(**given)["loss"].item(), abs=1e-6)
+    assert sum(part.item() for part in parts) == pytest.approx(network(**given)["loss"].item(), abs=1e-5)
 
 
 def test_text_alone_gives_the_projector_a_gradient_of_nought(llava: Llava) -> None:
@@ -173,7 +173,7 @@ def test_positions_that_jump_are_one_text(llava: Llava) -> None:
         attention_mask=given["attention_mask"], position_ids=positions,
     ).loss  # fmt: skip
     loss = TrainingNetwork(llava)(**given, position_ids=positions)["loss"]
-    assert loss.item() == pytest.approx(wanted.item(), abs=1e-6)
+    assert loss.item() == pytest.approx(wanted.item(), abs=1e-5)
 
 
 def _row(given: dict[str, Tensor], row: int) -> dict[str, Tensor]:
