@@ -111,6 +111,7 @@ def test_the_keys_move_decide_and_take_back_and_a_correction_is_not_lost(
     assert curation.item(log.plain).correction == "A LLaVA."
 
 
+@pytest.mark.nightly  # two ratings within milliseconds may arrive in either order
 def test_an_answer_is_rated_with_keys_and_told_why(
     log: SmallLog, sign_in: Callable[..., Page], page_served: ServedPage
 ) -> None:
