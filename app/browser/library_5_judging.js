@@ -9,11 +9,12 @@
     return open && Number(open.dataset.answer) === library.chosen ? open : null;
   };
   const BEFORE_KEPT_MS = 120; // who leaves the note by ticking a reason changes two things at once
-  let soon;
+  const soon = new Map(); // answer -> the timer of what is about to be kept of it
   const ticked = (open) => $$('.judging [name="reason"]:checked', open).map((box) => box.value);
 
   function keep(open, rating) {
     const data = { turn: Number(open.dataset.answer), rating };
+    clearTimeout(soon.get(data.turn)); // it would come after this, with the rating of before
     const note = $('.judging [name="note"]', open);
     if (note) data.note = note.value;
     if (rating === "down" && open.dataset.rating === "down") data.reasons = ticked(open);
@@ -30,8 +31,9 @@
     $("#desk").addEventListener("change", (event) => {
       const open = event.target.closest(".judging") && event.target.closest(".case");
       if (!open) return;
-      clearTimeout(soon);
-      soon = setTimeout(() => keep(open, open.dataset.rating), BEFORE_KEPT_MS);
+      const answer = Number(open.dataset.answer);
+      clearTimeout(soon.get(answer));
+      soon.set(answer, setTimeout(() => keep(open, open.dataset.rating), BEFORE_KEPT_MS));
     });
     $("#desk").addEventListener("submit", (event) => {
       if (!event.target.matches(".judging")) return;
