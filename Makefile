@@ -29,6 +29,7 @@ nightly: $(VENV)/.installed-tests ## run the tests that take longer too, with th
 # mypy sees app.py and the package app/ under one name, so app.py has a run of its own.
 check: $(VENV)/.installed-tests ## lint, types, and the layout of the house
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m mypy app conversations model scripts
 	$(PY) -m mypy app.py
 	$(PY) -m pytest -q tests/test_layout.py tests/test_setup.py

@@ -58,6 +58,12 @@ def answer_html(text: str) -> str:
     return _READER.render(text)
 
 
+def attribute_html(text: str) -> str:
+    """A text as an attribute's value, to be read back exactly: a page's reader would make line feeds of its carriage
+    returns."""
+    return escape(text).replace("\r", "&#13;")
+
+
 def plain_html(text: str) -> str:
     """Text as it was typed: every character shows, none is markup."""
     return escape(text)

@@ -11,11 +11,8 @@ from typing import Any
 
 from app.settings import ROOT
 from model.training.config import DataSource, TrainingConfig
-from model.training.recipes import config_for
+from model.training.recipes import config_for, text_width
 from model.training.run_folder import RunFolder
-
-_OF_THE_BASE = ("learning_rate", "projector_learning_rate")
-"""What the command would choose by the size of the base: always said."""
 
 
 def train_command(folder: Path) -> list[str]:
@@ -39,11 +36,12 @@ def command_line(config: TrainingConfig, folder: Path) -> str:
         run += ["--data", _source(source)]
     if where := "".join(pictures):
         run += ["--pictures", where]
-    usual = asdict(config_for(config.recipe, config.model, config.data))
+    usual = asdict(
+        config_for(config.recipe, config.model, config.data, text_width=text_width(ROOT / config.model))
+    )
     for name, value in asdict(config).items():
-        if name in ("recipe", "model", "data") or (value == usual[name] and name not in _OF_THE_BASE):
-            continue
-        run += ["--set", f"{name}={_value(value)}"]
+        if name not in ("recipe", "model", "data") and value != usual[name]:
+            run += ["--set", f"{name}={_value(value)}"]
     return shlex.join(run)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from app.answer_markup import answer_html
+from app.answer_markup import answer_html, attribute_html
 from app.library_view import REASON_WORDS
 from app.tool_view import tool
 from conversations.turns import Turn
@@ -28,7 +28,7 @@ def data_html(turn: Turn) -> str:
     held = {"rating": turn.rating or "", "reasons": " ".join(turn.reasons), "note": turn.note}
     if turn.correction is not None:
         held["correction"] = turn.correction
-    return "".join(f' data-{name}="{escape(value)}"' for name, value in held.items())
+    return "".join(f' data-{name}="{attribute_html(value)}"' for name, value in held.items())
 
 
 def reasons_html() -> str:

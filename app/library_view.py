@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from app.answer_markup import attribute_html
 from app.library_marks import marked_html
 from app.library_trail import moment, person, trail_html
 from app.tool_view import icon
@@ -64,7 +65,8 @@ def item_html(item: Item, actions: Sequence[Action], me: str) -> str:
         f'<div class="read">{_facts(item, me)}{_above(item)}'
         f'<h3>Question</h3><div class="text" dir="auto">'
         f"{marked_html(item.question, item.question_personal, item.question_hits)}</div>"
-        f'<h3>Answer{_ending(item)}</h3><div class="text answer-text" data-raw="{escape(item.answer)}" dir="auto">'
+        f"<h3>Answer{_ending(item)}</h3>"
+        f'<div class="text answer-text" data-raw="{attribute_html(item.answer)}" dir="auto">'
         f"{marked_html(item.answer, item.answer_personal, item.answer_hits) or '<i class=faint>empty</i>'}</div>"
         f"{_correction(item)}{_feedback(item)}{_tags(item)}{_deeds(item)}"
         f'<details class="past" open><summary>Who did what</summary>{trail_html(actions, me)}</details></div></article>'
@@ -109,7 +111,7 @@ def _correction(item: Item) -> str:
     if item.correction is None:
         return '<div class="correction" data-none></div>'
     return (
-        f'<div class="correction" data-raw="{escape(item.correction)}"><h3>Correction</h3>'
+        f'<div class="correction" data-raw="{attribute_html(item.correction)}"><h3>Correction</h3>'
         f'<div class="text right" dir="auto">{marked_html(item.correction, item.correction_personal)}</div></div>'
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from app import wording
-from app.answer_markup import answer_html, plain_html
+from app.answer_markup import answer_html, attribute_html, plain_html
 from app.judgement_view import correction_html, data_html, thumbs_html, verdict_html
 from app.tool_view import tool
 from conversations.messages import ImageRef
@@ -42,7 +42,7 @@ def _question(turn: Turn) -> str:
         + tool("edit", "Edit the question", "edit")
     )
     return (
-        f'<article class="question" data-turn="{turn.id}" data-raw="{escape(turn.text)}">'
+        f'<article class="question" data-turn="{turn.id}" data-raw="{attribute_html(turn.text)}">'
         f'<h3 class="unseen">You</h3>{_pictures(turn.images)}{bubble}<div class="tools">{tools}</div></article>'
     )
 
@@ -61,7 +61,7 @@ def _reply(turn: Turn, *, last: bool) -> str:
         answer = f'<div class="beside">{given}{right}</div>'
     return (
         f'<article class="{classes}" data-turn="{turn.id}" data-question="{turn.parent_id}" data-state="{state}" '
-        f'data-raw="{escape(turn.text)}"{data_html(turn)}><h3 class="unseen">The model</h3>'
+        f'data-raw="{attribute_html(turn.text)}"{data_html(turn)}><h3 class="unseen">The model</h3>'
         f"{answer}{_ending(details)}{verdict_html(turn)}{tools}</article>"
     )
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.model_picker import facts_of, name_of, source_of
 from app.recent_models import RecentModels
-from app.settings import ROOT
 from app.worker_child import WorkerOptions
 from conversations.errors import InvalidText
 
@@ -52,13 +50,3 @@ class TrainingBases:
     def checked(self, typed: str) -> str:
         """A folder's whole path, or a name on the Hub. Raises InvalidText for what can be no model."""
         return source_of(typed)
-
-
-def text_width(model: str) -> int | None:
-    """Of the base's language model, from its config.json; None where there is no such folder or no such number."""
-    try:
-        told = json.loads((ROOT / model / "config.json").read_text(encoding="utf-8"))
-        width = told.get("text_config", told).get("hidden_size")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return width if isinstance(width, int) else None

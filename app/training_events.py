@@ -9,7 +9,8 @@ from typing import Any
 from app.admin_events import AdminEvents, Feeds
 from app.job_values import Job
 from app.jobs import Jobs
-from app.training_bases import TrainingBases, text_width
+from app.settings import ROOT
+from app.training_bases import TrainingBases
 from app.training_check import TrainingChecks
 from app.training_command import shell_lines
 from app.training_form import values
@@ -19,7 +20,7 @@ from app.training_view import form_values, line, settings_html, told
 from app.training_watch import CurveShelf, log_since
 from conversations.errors import InvalidText, LogError
 from model.training.config import InvalidConfig, TrainingConfig
-from model.training.recipes import config_for
+from model.training.recipes import config_for, text_width
 
 NOTHING = {
     "library": "No answer is meant; widen the filters, or correct answers in the library first.",
@@ -69,7 +70,7 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
 
     def values(self, owner: str, event: TrainingRequest) -> Feeds:
         """What a recipe's fields stand at."""
-        width = text_width(event.text("model", 4000).strip())
+        width = text_width(ROOT / event.text("model", 4000).strip())
         return {
             "values": {
                 "key": event.text("key", 64),

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from model.training.config import DataSource, InvalidConfig, TrainingConfig
-from model.training.recipes import RECIPES, config_for
+from model.training.recipes import RECIPES, config_for, text_width
 from model.training.run_folder import RunFolder
 from model.training.status import RunStatus
 
@@ -82,15 +82,6 @@ def _config(chosen: argparse.Namespace, folder: RunFolder) -> TrainingConfig:
     )
     folder.write_config(config)
     return config
-
-
-def text_width(model: str) -> int | None:
-    """Of the base's language model, from its config; None where that is not to be had without fetching it."""
-    try:
-        values = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
-        return int(values["text_config"]["hidden_size"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _source(given: str, pictures: str) -> DataSource:

@@ -7,8 +7,10 @@ Visual Instruction Tuning" (appendix), as LLaVA's own scripts give them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from model.training.config import DataSource, RecipeName, TrainingConfig
@@ -84,6 +86,16 @@ _RATES_OF_SMALL_MODELS: Mapping[str, Mapping[str, float]] = {
     "lora": _OF_NARROW_ADAPTERS,
     "qlora": _OF_NARROW_ADAPTERS,
 }
+
+
+def text_width(model: str | Path) -> int | None:
+    """Of a folder's language model, from its config.json; None where there is no such folder or no such number."""
+    try:
+        told = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+        width = told.get("text_config", told).get("hidden_size")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return width if isinstance(width, int) else None
 
 
 def config_for(

@@ -33,6 +33,11 @@ def test_whatever_was_written_no_element_of_its_own_gets_in(question: str, answe
         assert str(attributes.get("href", "#")).startswith(("#", "http", "mailto:"))
 
 
+def test_a_text_is_kept_exactly_carriage_returns_included() -> None:
+    html = thread_html([replace(QUESTION, text="a\r\nb"), replace(ANSWER, text='c\r"d"')])
+    assert 'data-raw="a&#13;\nb"' in html and 'data-raw="c&#13;&quot;d&quot;"' in html
+
+
 def test_pictures_go_by_address_and_small() -> None:
     html = thread_html([replace(QUESTION, images=(ImageRef("ab" * 32, 640, 480),))])
     assert f'src="pictures/{"ab" * 32}/thumb"' in html

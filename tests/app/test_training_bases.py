@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from app.recent_models import RecentModels
 from app.settings import ROOT
-from app.training_bases import TrainingBases, text_width
+from app.training_bases import TrainingBases
 from app.worker_child import WorkerOptions
 from conversations.errors import InvalidText
 
@@ -40,17 +39,3 @@ def test_a_typed_model_is_a_folder_or_a_name_on_the_hub() -> None:
     for typed in ("", "nowhere", "../../x y", "a\0b"):
         with pytest.raises(InvalidText):
             bases.checked(typed)
-
-
-def test_a_narrow_model_is_known_by_its_config(tmp_path: Path) -> None:
-    assert (
-        text_width("model/demo")
-        == json.loads((ROOT / "model/demo/config.json").read_text())["text_config"]["hidden_size"]
-    )
-    for told in ('{"text_config": {"hidden_size": 4096}}', '{"hidden_size": 4096}'):
-        (tmp_path / "config.json").write_text(told)
-        assert text_width(str(tmp_path)) == 4096
-    for told in ("[]", "{", '{"text_config": null}', '{"hidden_size": "wide"}'):
-        (tmp_path / "config.json").write_text(told)
-        assert text_width(str(tmp_path)) is None
-    assert text_width("some/model") is None

@@ -127,7 +127,8 @@ def test_on_a_phone_nothing_sticks_out_and_what_is_typed_stays(open_page: Callab
     page.wait_for_function("document.querySelector('[name=\"config.num_epochs\"]').value === '2'")
     page.wait_for_timeout(2500)  # the list is asked for meanwhile
     assert page.input_value('[name="run_name"]') == "half a na"
-    assert page.evaluate("document.querySelector('.training-form').scrollTop") == 300
+    # Not to the pixel: where a line above comes or goes, the browser keeps what is read in its place.
+    assert 250 < page.evaluate("document.querySelector('.training-form').scrollTop") < 350
     fill(page, batch_size="many")
     page.wait_for_selector("#training-refusal:text(\"batch_size cannot be 'many'\")")
     assert page.is_disabled('#training-order [type="submit"]')

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from model.training.config import DataSource
+from model.training.recipes import config_for
 from model.training.run_folder import RunFolder
 from scripts import train
 
@@ -48,8 +49,8 @@ def test_flags_make_a_config_which_is_kept(tmp_path: Path, no_run: list[Path]) -
         2,
         "llava_v1",
     )
-    assert train.text_width("model/demo") == 192
-    assert config.learning_rate == 2e-3, "the shipped model is narrow"
+    narrow = config_for("lora", "model/demo", config.data, text_width=192)
+    assert (config.learning_rate, config.lora_rank) == (narrow.learning_rate, narrow.lora_rank)
     assert train.main(["--run-folder", str(run)]) == 3
     assert len(no_run) == 2
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from model.training.config import DataSource, InvalidConfig, TrainingConfig
-from model.training.recipes import RECIPES, config_for
+from model.training.recipes import RECIPES, config_for, text_width
 
+ROOT = Path(__file__).parents[3]
 DATA = (DataSource("train.json"),)
 
 
@@ -47,3 +51,17 @@ def test_a_field_that_there_is_not_is_refused() -> None:
         config_for("lora", "model", DATA, epochs=3)
     with pytest.raises(KeyError):
         config_for("full", "model", DATA)  # type: ignore[arg-type]
+
+
+def test_a_narrow_model_is_known_by_its_config(tmp_path: Path) -> None:
+    assert (
+        text_width(ROOT / "model/demo")
+        == json.loads((ROOT / "model/demo/config.json").read_text())["text_config"]["hidden_size"]
+    )
+    for told in ('{"text_config": {"hidden_size": 4096}}', '{"hidden_size": 4096}'):
+        (tmp_path / "config.json").write_text(told)
+        assert text_width(str(tmp_path)) == 4096
+    for told in ("[]", "{", '{"text_config": null}', '{"hidden_size": "wide"}'):
+        (tmp_path / "config.json").write_text(told)
+        assert text_width(str(tmp_path)) is None
+    assert text_width("some/model") is None

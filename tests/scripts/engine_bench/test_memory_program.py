@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import time
 
-from scripts.engine_bench.memory_program import Peak, cache_bytes, resident_bytes
+from scripts.engine_bench.memory_program import SAMPLE_SECONDS, Peak, cache_bytes, resident_bytes
 from tests.model.tiny import tiny_llava
 
 MEGABYTE = 1 << 20
@@ -16,7 +17,11 @@ def test_memory_that_was_there_for_a_moment_is_seen() -> None:
     with Peak() as peak, mmap.mmap(-1, 64 * MEGABYTE) as held:
         held.write(b"x" * (64 * MEGABYTE))
         assert resident_bytes() - before > 32 * MEGABYTE
-    assert peak.bytes - before > 32 * MEGABYTE
+        for _ in range(250):  # the watcher looks again as soon as it gets the processor
+            if peak.bytes - before > 32 * MEGABYTE:
+                break
+            time.sleep(SAMPLE_SECONDS)
+    assert resident_bytes() - before < 32 * MEGABYTE < peak.bytes - before
 
 
 def test_the_cache_of_a_token_is_its_keys_and_values_in_every_layer() -> None:
