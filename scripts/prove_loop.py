@@ -31,7 +31,7 @@ from playwright.sync_api import Error as BrowserError
 
 from conversations.errors import LogError
 from scripts.loop_proof.asking import NotAnswered
-from scripts.loop_proof.course import Plan, prove
+from scripts.loop_proof.course import FIELDS, Plan, prove
 from scripts.loop_proof.lesson import LessonFailed
 from scripts.loop_proof.person import NoBrowser
 from scripts.loop_proof.program import ProgramFailed
@@ -96,7 +96,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     return Plan(
         model=args.model, recipe=args.recipe, num_corrections=args.corrections, num_questions=args.questions,
         num_of_old=args.old_questions, num_mixed=args.mixed, by_hand=args.by_hand,
-        fields={**Plan(args.model).fields, **dict(args.set)},
+        draw=args.draw, fields=dict(args.set),
         patience_seconds=args.patience, keep=args.keep,
     )  # fmt: skip
 
@@ -107,12 +107,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", type=Path, default=usual.model, help="the base (%(default)s)")
-    parser.add_argument("--recipe", choices=("lora", "qlora"), default=usual.recipe, help="(%(default)s)")
+    parser.add_argument("--recipe", choices=tuple(FIELDS), default=usual.recipe, help="(%(default)s)")
     for flag, default, about in (
         ("--corrections", usual.num_corrections, "answers that are corrected"),
         ("--questions", usual.num_questions, "questions asked before and after"),
         ("--old-questions", usual.num_of_old, "of each kind about the old world"),
         ("--mixed", usual.num_mixed, "conversations of the old world that are mixed in"),
+        ("--draw", usual.draw, "which set of pictures: others are learned from, others asked about"),
         ("--by-hand", usual.by_hand, "questions typed and corrections clicked"),
     ):
         parser.add_argument(flag, type=int, default=default, help=f"{about} (%(default)s)")

@@ -31,6 +31,7 @@ class Part:
     described_share: float = 0.3  # of the conversations end with a description
     weights: Mapping[str, float] = field(default_factory=lambda: EVEN_WEIGHTS)
     word_weight: float = 0.0  # of the words beside the talk, so that they are not lost again
+    places_at_middles: bool = True  # as in word_loss
     grows: bool = False  # scenes of one thing first, descriptions later
 
     def config(self, seed: int) -> TrainingConfig:
@@ -81,6 +82,13 @@ COURSE = (
     Part("tune-4", "talk", 1200, 9e-4, 16, last_rate_share=0.6, weights=PLACING_WEIGHTS, word_weight=0.1),
     Part("words-3", "words", 400, 3e-3, 48),
     Part("tune-5", "talk", 1500, 8e-4, 16, weights=RELATING_WEIGHTS, word_weight=0.1),
+    Part("words-4", "words", 400, 3e-3, 48, places_at_middles=False),
+    Part(
+        "tune-6", "talk", 600, 9e-4, 16, last_rate_share=0.8, weights=PLACING_WEIGHTS, word_weight=0.1,
+        places_at_middles=False,
+    ),
+    Part("words-5", "words", 400, 3e-3, 48),
+    Part("tune-7", "talk", 1200, 8e-4, 16, weights=RELATING_WEIGHTS, word_weight=0.1),
 )  # fmt: skip
 """Descriptions teach early which colour, shape and place belong together; the projector is
 aligned with words three times, since what the words for things are to the language model changes on the way."""

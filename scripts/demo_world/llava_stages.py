@@ -50,8 +50,9 @@ def train_llava(
         folder = RunFolder(work / part.name)
         folder.path.mkdir(parents=True, exist_ok=True)
         network = WordNetwork(
-            llava, tokenizer, word_weight=part.word_weight, words_only=part.lesson == "words"
-        )
+            llava, tokenizer, word_weight=part.word_weight, words_only=part.lesson == "words",
+            places_at_middles=part.places_at_middles,
+        )  # fmt: skip
         prepare(llava, part.config(seed))
         checkpoints = folder.checkpoints()
         if checkpoints and checkpoints[-1].name == f"checkpoint-{part.num_steps}":

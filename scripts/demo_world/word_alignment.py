@@ -39,31 +39,43 @@ class WordNetwork(TrainingNetwork):
         *,
         word_weight: float = 0.0,
         words_only: bool = False,
+        places_at_middles: bool = True,
     ) -> None:
         super().__init__(llava)
         self._tokenizer, self._word_weight, self._words_only = tokenizer, word_weight, words_only
+        self._places_at_middles = places_at_middles
 
     def forward(self, *, phrases: Tensor | None = None, **batch: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """As the parent; `phrases` [N, P] tell what the pictures' patches show."""
         pixels = batch.get("pixel_values")
         if self._words_only:
             assert pixels is not None and phrases is not None
-            return {"loss": word_loss(self.llava, self._tokenizer, pixels, phrases)}
+            return {"loss": self._word_loss(pixels, phrases)}
         loss = super().forward(**batch)["loss"]
         if self._word_weight and pixels is not None and phrases is not None:
             few = slice(0, NUM_ALIGNED)
-            loss = loss + self._word_weight * word_loss(
-                self.llava, self._tokenizer, pixels[few], phrases[few]
-            )
+            loss = loss + self._word_weight * self._word_loss(pixels[few], phrases[few])
         return {"loss": loss}
 
+    def _word_loss(self, pixels: Tensor, phrases: Tensor) -> Tensor:
+        return word_loss(
+            self.llava, self._tokenizer, pixels, phrases, places_at_middles=self._places_at_middles
+        )
 
-def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, pixels: Tensor, phrases: Tensor) -> Tensor:
+
+def word_loss(
+    llava: Llava,
+    tokenizer: PreTrainedTokenizerFast,
+    pixels: Tensor,
+    phrases: Tensor,
+    *,
+    places_at_middles: bool = True,
+) -> Tensor:
     """Pictures [N, 3, H, W] and what their patches show, [N, P] as in `patch_phrases` -> mean cross-entropy of colour,
     shape, size and place over the patches.
 
     Only the patch in a thing's middle points to a place, all others to none: otherwise, who looks at all patches of a
-    large thing reads several places at once.
+    large thing reads several places at once. Without `places_at_middles`, every patch of a thing points to its own.
     """
     patches = F.normalize(llava.image_features(pixels), dim=-1).flatten(0, 1)
     table = llava.get_input_embeddings().weight.detach()
@@ -82,9 +94,10 @@ def word_loss(llava: Llava, tokenizer: PreTrainedTokenizerFast, pixels: Tensor, 
         for words, pointing, right in asked
     ]
     place_scores = _SHARPNESS * patches @ _directions(PLACES, tokenizer, table).T
-    middles = phrases < NUM_THINGS
-    nowhere = -place_scores[~middles].log_softmax(-1).mean() - math.log(len(PLACES))
-    losses.append(F.cross_entropy(place_scores[middles], places[middles]) + nowhere)
+    placed = phrases < NUM_THINGS if places_at_middles else of_things
+    losses.append(F.cross_entropy(place_scores[placed], places[placed]))
+    if places_at_middles:
+        losses[-1] = losses[-1] - place_scores[~placed].log_softmax(-1).mean() - math.log(len(PLACES))
     return torch.stack(losses).mean()
 
 

@@ -16,19 +16,26 @@ from scripts.loop_proof import lesson, skill
 from scripts.loop_proof.asking import PICTURE_SIZE, Answered, NotAnswered, ask
 from scripts.loop_proof.curve import Curve
 from scripts.loop_proof.lesson import Lesson
-from scripts.loop_proof.old_world import OldWorld, examined
+from scripts.loop_proof.old_world import OldWorld, examined, examined_after
 from scripts.loop_proof.person import Person, person_at
 from scripts.loop_proof.program import ROOT, database_url, program
 from scripts.loop_proof.proof import Proof, Skill, marked
 
 OLD_WORLD = "old-world"
 ACTOR = "user:proof"  # who corrects, in the log's trail
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "lora": {"num_epochs": "3", "projector_learning_rate": "0.003"},
+    "qlora": {"num_epochs": "3", "projector_learning_rate": "0.003"},
+    "finetune": {"num_epochs": "3", "projector_learning_rate": "0.003"},
+}
+"""Settings that stand otherwise than the recipe has them (docs/decisions/0015)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of everything. `fields` are settings of the recipe that stand otherwise than the recipe has them;
-    `by_hand` is how many questions are typed, corrections clicked and answers printed."""
+    """How much of everything. `fields` stand otherwise than FIELDS and the recipe have them; `by_hand` is how many
+    questions are typed, corrections clicked and answers printed; `draw` numbers sets of pictures, to learn from and to
+    be asked about."""
 
     model: Path
     recipe: str = "lora"
@@ -39,9 +46,8 @@ class Plan:
     times_each: int = 12  # a correction comes in an epoch
     num_exchanges: int = 3  # of each of them, or up to three more
     by_hand: int = 4
-    fields: Mapping[str, str] = field(
-        default_factory=lambda: {"num_epochs": "3", "projector_learning_rate": "0.003"}
-    )
+    draw: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)
     patience_seconds: float = 600.0
     keep: bool = False
 
@@ -82,8 +88,8 @@ def prove(plan: Plan, folder: Path) -> Proof:
 def _at_the_page(
     plan: Plan, folder: Path, clock: Clock, person: Person, store: ConversationStore, old_before: OldWorld
 ) -> Proof:
-    tests = list(skill.tasks(plan.num_questions, skill.TEST_FROM))
-    lessons = list(skill.tasks(plan.num_corrections, skill.LESSONS_FROM))
+    tests = list(skill.tasks(plan.num_questions, skill.TEST_FROM, plan.draw))
+    lessons = list(skill.tasks(plan.num_corrections, skill.LESSONS_FROM, plan.draw))
     with clock.step(f"Ask {len(tests)} questions, and {len(lessons)} more to be corrected"):
         before = ask(person, store, tests, folder, plan.by_hand)
         wrong = ask(person, store, lessons, folder, plan.by_hand)
@@ -93,21 +99,25 @@ def _at_the_page(
     with clock.step("Train"):
         run = lesson.start(
             person,
-            Lesson("mixed-colours", plan.recipe, OLD_WORLD, "100", f"{100 * plan.times_each}", plan.fields),
+            Lesson(
+                "mixed-colours", plan.recipe, OLD_WORLD, "100", f"{100 * plan.times_each}",
+                {**FIELDS[plan.recipe], **plan.fields},
+            ),
             len(lessons),
-        )
+        )  # fmt: skip
         lesson.watch(person, plan.patience_seconds)
     folder_of_run = RunFolder(ROOT / "runs" / run)
     with clock.step("Load it: Chat with it"):
-        model = lesson.chat_with_it(person)
+        lesson.chat_with_it(person)
         person.calm()
     with clock.step(f"Ask the {len(tests)} questions again"):
         after = ask(person, store, tests, folder, plan.by_hand)
-        if strangers := {each.model for each in after} - {model}:
-            raise NotAnswered(f"{model} was asked, and {', '.join(sorted(strangers))} answered.")
+        models, base = {each.model for each in after}, {each.model for each in before}
+        if len(models) > 1 or models & base:
+            raise NotAnswered(f"The tuned model was asked, and {', '.join(sorted(models))} answered.")
         _show(after, plan.by_hand)
     with clock.step("Examine the tuned model on the old world"):
-        old_after = examined(plan.model, folder_of_run.result, plan.num_of_old)
+        old_after = examined_after(plan.model, folder_of_run, plan.num_of_old)
     curve, config = Curve.of(list(folder_of_run.metrics())), folder_of_run.config()
     if not plan.keep:
         lesson.tidy(person, run)

@@ -26,6 +26,10 @@ class Lesson:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
+_CHAT = '[data-do="result-chat"]:not([disabled])'
+_SWITCH = '[data-do="result-switch"][data-value="result"]'
+
+
 def start(person: Person, lesson: Lesson, num_answers: int) -> str:
     """Fill in the form for the approved answers of the library and press Start. The run's id. Raises LessonFailed."""
     page = person.page
@@ -39,7 +43,7 @@ def start(person: Person, lesson: Lesson, num_answers: int) -> str:
     page.fill('[name="mixed_share"]', lesson.mixed_percent)
     page.check(f'#training-order [name="recipe"][value="{lesson.recipe}"]')
     page.wait_for_function(
-        "document.querySelector('[name=\"config.lora_rank\"]').value !== ''", timeout=PATIENCE
+        "document.querySelector('[name=\"config.learning_rate\"]').value !== ''", timeout=PATIENCE
     )
     page.locator(".advanced").evaluate("details => { details.open = true; }")
     for name, value in lesson.fields.items():
@@ -75,25 +79,31 @@ def watch(person: Person, seconds: float) -> None:
         raise LessonFailed(f"The run ended as {phase}: {words}\n{log[-2000:]}")
 
 
-def chat_with_it(person: Person) -> str:
-    """Load what came out into the running model and lead over to the chat; the name under which it answers."""
+def chat_with_it(person: Person) -> None:
+    """Load what came out beside the running model, or make it the running model; lead over to the chat with it."""
     page = person.page
-    page.wait_for_selector('#results [data-do="result-chat"]:not([disabled])', timeout=PATIENCE)
-    page.click('#results [data-do="result-chat"]')
+    page.wait_for_selector(f"#results {_CHAT}, #results {_SWITCH}", timeout=PATIENCE)
+    is_adapter = page.locator(f"#results {_CHAT}").count() > 0
+    if not is_adapter:
+        page.click(f"#results {_SWITCH}")
+    page.wait_for_selector(f"#results {_CHAT}", timeout=PATIENCE)
+    page.click(f"#results {_CHAT}")
     page.wait_for_selector('.room[data-view="chat"]', timeout=PATIENCE)
-    page.wait_for_function(
-        "document.querySelector('#choices [name=\"model\"]').value !== ''", timeout=PATIENCE
-    )
-    return str(page.input_value('#choices [name="model"]'))
+    if is_adapter:
+        page.wait_for_function(
+            "document.querySelector('#choices [name=\"model\"]').value !== ''", timeout=PATIENCE
+        )
+    person.wait_for_model()
 
 
 def tidy(person: Person, run: str) -> None:
-    """Leave the worker's list of adapters as it was found, and delete the run with its folder."""
+    """Leave the worker as it was found, and delete the run with its folder."""
     page = person.page
     person.go(f"?training={run}")
-    page.wait_for_selector('#results [data-do="result-unload"]', timeout=PATIENCE)
-    page.click('#results [data-do="result-unload"]')
-    page.wait_for_selector('#results [data-do="result-unload"]', state="detached", timeout=PATIENCE)
+    back = '#results [data-do="result-unload"], #results [data-do="result-switch"][data-value="base"]'
+    page.wait_for_selector(back, timeout=PATIENCE)
+    page.click(back)
+    page.wait_for_selector(back, state="detached", timeout=PATIENCE)
     page.click("[data-do=training-doom]")
     page.click("#ask-run [data-do=training-delete]")
     page.wait_for_selector("#training-order", state="visible", timeout=PATIENCE)

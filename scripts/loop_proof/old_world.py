@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.training.run_folder import RunFolder
+
 
 @dataclass(frozen=True, slots=True)
 class OldWorld:
@@ -29,3 +31,10 @@ def examined(model: Path, adapter: Path | None, num_per_kind: int) -> OldWorld:
     marks = mark(asked, answer_all(loaded, asked))
     total = sum(item.score * item.num_questions for item in marks)
     return OldWorld(total / len(asked), len(asked), {item.kind: item.score for item in marks})
+
+
+def examined_after(model: Path, run: RunFolder, num_per_kind: int) -> OldWorld:
+    """The same of what a run brought out: an adapter of the model, or a model of its own."""
+    if run.config().keeps_adapter:
+        return examined(model, run.result, num_per_kind)
+    return examined(run.result, None, num_per_kind)

@@ -95,12 +95,14 @@ class Proof:
 
     def settings(self) -> str:
         """How it was trained, in a sentence."""
-        config = self.config
+        config, times = self.config, max(source.share for source in self.config.data)
+        adapters = f"rank {config.lora_rank}, alpha {config.lora_alpha}, " if config.keeps_adapter else ""
+        projector = config.projector_learning_rate or config.learning_rate
         return (
             f"Trained by the recipe `{config.recipe}` on {self.num_corrections} corrections and {self.num_mixed} "
-            f"conversations of the old world: {self.curve.num_steps} steps of {config.batch_size}, rank "
-            f"{config.lora_rank}, alpha {config.lora_alpha}, rate {config.learning_rate:g}, the projector's "
-            f"{config.projector_learning_rate or config.learning_rate:g}."
+            f"conversations of the old world, {config.num_epochs:g} epochs in which each correction comes "
+            f"{times:g} times: {self.curve.num_steps} steps of {config.batch_size}, {adapters}rate "
+            f"{config.learning_rate:g}, the projector's {projector:g}."
         )
 
     def table(self) -> str:

@@ -73,11 +73,15 @@ class Task:
         return draw(self.scene, size, {**PAINTS, **MIXED})
 
 
-def tasks(count: int, seeds_from: int) -> Iterator[Task]:
-    """Half of a mixed colour and half of a plain one, in turn; the mixed ones in turn too."""
+SEEDS_A_DRAW = 10_000
+
+
+def tasks(count: int, seeds_from: int, draw: int = 0) -> Iterator[Task]:
+    """Half of a mixed colour and half of a plain one, in turn; the mixed ones in turn too. Each draw has pictures of
+    its own."""
     for number in range(count):
         mixed = None if number % 2 else tuple(MIXED)[number // 2 % len(MIXED)]
-        yield task(seeds_from + number, mixed)
+        yield task(seeds_from + SEEDS_A_DRAW * draw + number, mixed)
 
 
 def task(seed: int, mixed: str | None) -> Task:

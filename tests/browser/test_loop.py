@@ -16,12 +16,13 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("recipe", ["lora", "qlora", "finetune"])
 @pytest.mark.timeout(3600)
 def test_a_person_corrects_presses_train_and_chats_with_a_model_that_knows(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prove_loop, "DOCS", tmp_path)
-    status = prove_loop.main(["--write-docs", "--patience", "3000"])
+    status = prove_loop.main(["--recipe", recipe, "--write-docs", "--patience", "3000"])
     told = capsys.readouterr()
     missed = [line for line in told.err.splitlines() if "aimed at" in line and "seconds" not in line]
     assert "did not close" not in told.err and not missed, told.err

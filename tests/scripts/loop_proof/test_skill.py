@@ -29,6 +29,12 @@ def of(mixed: str | None, shape: str, colour: str = "") -> Task:
     )
 
 
+def test_each_draw_has_pictures_of_its_own() -> None:
+    drawn = [tasks(60, first, draw) for first in (LESSONS_FROM, TEST_FROM) for draw in (0, 1, 2)]
+    scenes = [each.scene for one in drawn for each in one]
+    assert len(set(scenes)) == len(scenes) == 360
+
+
 def test_the_names_are_nowhere_in_the_world_that_the_model_was_taught() -> None:
     texts = [
         " ".join(words(message.text)) for sample in data_set.conversations(400) for message in sample.messages
