@@ -247,10 +247,11 @@ def launch(
     doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))
+    let_go = (results.results.let_go,) if results is not None else ()
     page = build_page(
         events,
         library,
-        training.events(may_review) if training is not None else None,
+        training.events(may_review, *let_go) if training is not None else None,
         results.events(may_review) if results is not None else None,
     )
     page.queue(max_size=256)

@@ -36,7 +36,8 @@ SHARED = (
 
 class TrainingEvents(AdminEvents[TrainingRequest]):
     """The training view's answers to events; any number of threads may call it. `shares` tells the device that a run
-    on the one that it names would share with the worker, "" where it would not."""
+    on the one that it names would share with the worker, "" where it would not. `let_go` has the worker let
+    go of what a run brought out."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
         *,
         shares: Callable[[str], str],
         database_url: str,
+        let_go: Callable[[str], None] = lambda job_id: None,
     ) -> None:
         super().__init__("training view", TrainingRequest, may, told=(InvalidConfig,))
         self._jobs = jobs
@@ -56,6 +58,7 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
         self._bases = bases
         self._shares = shares
         self._database_url = database_url
+        self._let_go = let_go
         self._curves = CurveShelf()
 
     # -- the form --------------------------------------------------------------------------------------------------
@@ -187,6 +190,7 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
 
     def delete(self, owner: str, event: TrainingRequest) -> Feeds:
         name = self._jobs.get(event.job()).name
+        self._let_go(event.job())
         self._jobs.delete(event.job())
         return {**self.look(owner, event), **self._said(f"{name} was deleted, with its folder.")}
 

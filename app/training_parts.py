@@ -54,7 +54,9 @@ class TrainingParts:
             database_url,
         )
 
-    def events(self, may: Callable[[str], bool]) -> TrainingEvents:
+    def events(
+        self, may: Callable[[str], bool], let_go: Callable[[str], None] = lambda job_id: None
+    ) -> TrainingEvents:
         return TrainingEvents(
             self.jobs,
             self.sources,
@@ -63,6 +65,7 @@ class TrainingParts:
             may,
             shares=self.shared_device,
             database_url=self.database_url,
+            let_go=let_go,
         )
 
     def shared_device(self, wanted: str) -> str:

@@ -20,6 +20,7 @@ from app.model_trial import ModelSwitch
 from app.recent_models import of_a_model
 from app.worker_child import ROOT, WorkerOptions
 from app.worker_client import WorkerRefused
+from app.worker_errors import WorkerError
 from app.worker_process import WorkerState
 from app.worker_status import WorkerStatus
 from conversations.errors import LogError
@@ -191,6 +192,22 @@ class TrainingResults:
             raise ResultRefused("This adapter is not loaded, so there is nothing to unload.")
         self._client.unload_adapter(name)
         return name
+
+    def let_go(self, job_id: str) -> None:
+        """Before its folder is deleted: nobody may go on with an adapter that would be gone after the next restart.
+        Raises NotFound, ResultRefused."""
+        job = self.job(job_id)
+        standing = self.standing(job)
+        if standing.runs:
+            raise ResultRefused(
+                f"{job.name} is the running model; go back to its base, or to another model, then delete it."
+            )
+        if standing.loaded is None:
+            return
+        try:
+            self._client.unload_adapter(standing.loaded)
+        except WorkerError as error:
+            raise ResultRefused(f"{standing.loaded} could not be taken out of the worker: {error}") from error
 
     def drop(self, name: str) -> None:
         """Take an adapter away by its name, though its run may be gone. Raises ResultRefused, WorkerError."""

@@ -12,6 +12,7 @@ from app.jobs import Jobs
 from app.library_exports import LibraryExports
 from app.training_events import TrainingEvents
 from app.training_parts import TrainingParts
+from app.training_results import ResultRefused
 from app.training_tab import EVENTS
 from app.worker_child import WorkerOptions
 from conversations.errors import NotFound
@@ -193,6 +194,23 @@ def test_a_job_is_stopped_renamed_copied_and_deleted(
     with pytest.raises(NotFound):
         jobs.get(started)
     assert do(events, "look", **known(started))["look"]["open"] == {"id": started, "gone": True}
+
+
+def test_a_run_that_the_worker_does_not_let_go_of_is_not_deleted(
+    parts: TrainingParts, jobs: Jobs, tmp_path: Path
+) -> None:
+    def let_go(job_id: str) -> None:
+        asked.append(job_id)
+        if len(asked) == 1:
+            raise ResultRefused("It is the running model.")
+
+    asked: list[str] = []
+    events = parts.events(lambda owner: True, let_go)
+    data = {"kind": "file", "file": str(data_set(tmp_path / "set")), "pictures": ""}
+    job = do(events, "start", **order(data))["started"]["job"]
+    assert "running model" in str(do(events, "delete", job=job)) and len(jobs.list()) == 1
+    do(events, "delete", job=job)
+    assert asked == [job, job] and jobs.list() == []
 
 
 def test_what_cannot_be_done_with_a_job_is_a_sentence(

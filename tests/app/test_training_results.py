@@ -116,6 +116,16 @@ def test_an_adapter_is_loaded_without_a_restart_by_a_name_of_its_own_and_taken_a
     assert house.results.unload(JOB) == first
 
 
+def test_before_a_run_is_deleted_the_worker_lets_go_of_its_adapter(house: House) -> None:
+    house.results.let_go(JOB)  # nothing is loaded
+    house.results.load(JOB)
+    other = house.results.load(OTHER)
+    wait_for(lambda: len(house.watch.now.models) == 3)
+    house.results.let_go(JOB)
+    assert house.client.models() == ("tiny", other)
+    house.results.let_go(OTHER)
+
+
 def test_both_are_asked_the_same_held_out_question_with_its_picture(house: House) -> None:
     both = BothAnswers(lambda urls: WorkerClient(house.worker.base_url, house.worker.token, data_url=urls))
     job = house.jobs.get(JOB)
