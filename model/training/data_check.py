@@ -122,7 +122,7 @@ def _read(source: DataSource, config: TrainingConfig) -> _Found:
     folder = _AnyPlace(Path(source.pictures) if source.pictures else file.parent)
     found = _Found(source, *faults(file, folder))
     if not found.record_faults:
-        found.examples = list(reading._drawn(source, config, found.samples))
+        found.examples = list(reading.drawn(source, config, found.samples))
     return found
 
 
@@ -136,7 +136,7 @@ def _take(
 ) -> None:
     """Count one example; its sample is looked at and let go, since all together may be gigabytes."""
     samples = found.samples
-    reading._add(samples, config, rendering, example, reading.key_of(config, found.source, number))
+    reading.add(samples, config, rendering, example, reading.key_of(config, found.source, number))
     for made, lengths in ((samples.train, found.lengths), (samples.held_out, found.held_out)):
         if not made:
             continue

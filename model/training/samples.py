@@ -64,19 +64,19 @@ def read(
     """All sources of the config. `broken` are the pictures that were broken when a run began that goes on now: its
     samples must stay the same. Raises InvalidImport, which names file, record and field, and UnusableData."""
     samples = Samples()
-    drawn = [
+    taken = [
         (source, number, example)
         for source in config.data
-        for number, example in _drawn(source, config, samples)
+        for number, example in drawn(source, config, samples)
     ]
     if broken is None:
         _find_broken(samples)
     else:
         samples.broken = {Path(path): why for path, why in broken.items()}
-    for done, (source, number, example) in enumerate(drawn):
+    for done, (source, number, example) in enumerate(taken):
         if on_progress is not None and done % 100 == 0:
-            on_progress(done / len(drawn))
-        _add(samples, config, rendering, example, key_of(config, source, number))
+            on_progress(done / len(taken))
+        add(samples, config, rendering, example, key_of(config, source, number))
     if not samples.train:
         why = (
             ", ".join(f"{count} {reason}" for reason, count in samples.left_out.items())
@@ -93,7 +93,7 @@ def key_of(config: TrainingConfig, source: DataSource, number: int) -> str:
     return f"{config.seed}:{Path(source.file).name}:{number}"
 
 
-def _drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iterator[tuple[int, Example]]:
+def drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iterator[tuple[int, Example]]:
     """The source's examples, as many as its share asks for, in the order of the file."""
     file = Path(source.file)
     folder = PictureFolder(Path(source.pictures) if source.pictures else file.parent)
@@ -132,7 +132,8 @@ def _find_broken(samples: Samples) -> None:
         )
 
 
-def _add(samples: Samples, config: TrainingConfig, rendering: Rendering, example: Example, key: str) -> None:
+def add(samples: Samples, config: TrainingConfig, rendering: Rendering, example: Example, key: str) -> None:
+    """Render an example and put it on its side of the split, or count why it is left out."""
     places = tuple(samples.places[sha256] for sha256 in example.pictures)
     if any(samples.pictures[place] in samples.broken for place in places):
         samples.left_out[BROKEN] += 1
