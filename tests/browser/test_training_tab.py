@@ -100,6 +100,8 @@ def test_a_run_is_ordered_watched_to_its_end_and_deleted(
     assert (folder.result / "adapter_model.safetensors").is_file()
     assert folder.config().max_steps == 3 and folder.config().recipe == "lora"
 
+    assert {"0", "3"} <= set(page.locator(".plot .axes text").all_text_contents()) >= {"1"}
+    assert "-0" not in page.locator(".plot .axes text").all_text_contents()
     page.locator(".plot svg").first.focus()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
