@@ -208,6 +208,11 @@ class Jobs:
             raise JobRefused(f"{record.name} was resumed by somebody else just now.")
         self._watch.wake()
 
+    def refuse_delete(self, job_id: str) -> None:
+        """What `delete` would refuse now; raises as it does."""
+        record = self._record(job_id)
+        self._refuse_in_use(record, self._folder(record).path)
+
     def delete(self, job_id: str) -> None:
         """The job and its folder, with all checkpoints and the result. Raises NotFound, and JobRefused for one that
         runs, whose data is being written, or that another job learns from."""

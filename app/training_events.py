@@ -114,7 +114,7 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
     def check(self, owner: str, event: TrainingRequest) -> Feeds:
         """Begin to look through the data."""
         order = event.training()
-        self._checks.start(owner, self._config(order), self._sources.writer(owner, order.choices))
+        self._checks.start(owner, self._config(order), self._sources.writer(None, order.choices))
         return self.checking(owner, event)
 
     def checking(self, owner: str, event: TrainingRequest) -> Feeds:
@@ -190,6 +190,7 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
 
     def delete(self, owner: str, event: TrainingRequest) -> Feeds:
         name = self._jobs.get(event.job()).name
+        self._jobs.refuse_delete(event.job())
         self._let_go(event.job())
         self._jobs.delete(event.job())
         return {**self.look(owner, event), **self._said(f"{name} was deleted, with its folder.")}

@@ -71,7 +71,8 @@ class TrainingRequest(LibraryRequest):
         """Raises InvalidFilters."""
         inner = TrainingRequest(self.mapping(name))
         kind = inner.text("kind", 20)
-        share = inner._number("share", 100.0, "The share") or 100.0
+        given = inner._number("share", None, "The share")
+        share = 100.0 if given is None else given
         if not 0 < share <= 10_000:
             raise InvalidText(f"The share cannot be {share:g} %; give one above 0 and at most 10,000.")
         if kind == "library":

@@ -129,9 +129,12 @@ class TrainingSources:
         number = _count(file, now.st_size, now.st_mtime_ns)
         return Counted(_number(number, "example"), number)
 
-    def writer(self, actor: str, choices: Sequence[Choice]) -> Callable[[Path], list[DataSource]] | None:
+    def writer(
+        self, actor: str | None, choices: Sequence[Choice]
+    ) -> Callable[[Path], list[DataSource]] | None:
         """What fills a run's empty folder `data` before it starts, and says what is learned from then; None where all
-        is there already. At most one of them is a selection. Its call raises UnusableSource, NotFound,
+        is there already. At most one of them is a selection. `actor` stands in the trail with it, None where the files
+        are only looked through. Its call raises UnusableSource, NotFound,
         DiskFull, UnwritableFolder."""
         if all(choice.kind != "library" for choice in choices):
             return None
@@ -149,7 +152,7 @@ class TrainingSources:
 
         return write
 
-    def _export(self, actor: str, choice: Choice, folder: Path) -> None:
+    def _export(self, actor: str | None, choice: Choice, folder: Path) -> None:
         order = _order(choice)
         selection = self._store.reader.closed(order.selection)
         with closing(
@@ -164,7 +167,8 @@ class TrainingSources:
                 "The selection holds no example; widen its filters, or correct some answers first."
             )
         about = {"format": made.format, "selection": selection.to_dict()}
-        self._store.curation.note_export(actor, num_rows, about)
+        if actor is not None:
+            self._store.curation.note_export(actor, num_rows, about)
 
     def _set_file(self, value: str) -> Path:
         kind, _, name = value.partition(":")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from model.training.config import DataSource, InvalidConfig, TrainingConfig
+from model.training.one_gpu import narrow
 from model.training.recipes import RECIPES, config_for, text_width
 from model.training.run_folder import RunFolder
 from model.training.status import RunStatus
@@ -39,16 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if goes_on and folder.config_file.exists() and not chosen.check:
             return _failed(folder, str(error))
         parser.error(str(error))
-    if config.device.startswith("cuda:"):
-        # Before torch is imported: to it, there is one GPU then, and nothing is shared out behind our back.
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", config.device.removeprefix("cuda:"))
+    device = narrow(config.device, os.environ)
     if chosen.check:
         from model.training.check_run import check_run
 
-        return check_run(folder, config)
+        return check_run(folder, config.changed(device=device))
     from model.training.loop import run
 
-    return run(folder)
+    return run(folder, device)
 
 
 def _failed(folder: RunFolder, words: str) -> int:

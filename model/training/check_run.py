@@ -49,10 +49,10 @@ def _report(folder: RunFolder, config: TrainingConfig, tell: OnProgress) -> Data
 
 def _estimate(folder: RunFolder, config: TrainingConfig, shape: ModelShape, checked: CheckedData) -> Estimate:
     work = checked.workload
-    rows = work.micro_batch(config) * max(length for length, _ in work.samples)
+    rows = work.batches(config).micro * max(length for length, _ in work.samples)
     machine = measure(config, shape, folder.path, rows)
     size = work.num_pictures * shape.num_patches * shape.tower_width * machine.bytes_per_number
-    uses = work.num_picture_uses * config.num_epochs / max(1, work.num_pictures)
+    uses = work.num_picture_uses * work.num_epochs(config) / max(1, work.num_pictures)
     cached = features.pays(config.feature_cache, folder.path, size, uses)
     known = efficiency(_other_runs(folder), machine.device, config, shape, work, machine.flops_per_second)
     return estimate(Run(config, shape, work, machine, known, cached))

@@ -45,9 +45,10 @@ def digest_of(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def finish(folder: Path, config: TrainingConfig, samples: str) -> None:
-    """Say what it is, see everything to the disk, then mark it whole. Raises OSError."""
-    about = json.dumps({"config": asdict(config), "samples": samples})
+def finish(folder: Path, config: TrainingConfig, samples: str, grouped: int) -> None:
+    """Say what it is, see everything to the disk, then mark it whole. `grouped`: samples that the order keeps together.
+    Raises OSError."""
+    about = json.dumps({"config": asdict(config), "samples": samples, "grouped": grouped})
     (folder / ABOUT).write_text(about, encoding="utf-8", errors="backslashreplace")
     for file in folder.iterdir():
         if file.is_file():
@@ -74,12 +75,13 @@ def keep_newest(run: Path, number: int) -> None:
             remove(folder)
 
 
-def check_belongs(folder: Path, config: TrainingConfig, samples: str) -> None:
-    """Raises CannotResume, which names what was changed since the checkpoint."""
+def check_belongs(folder: Path, config: TrainingConfig, samples: str) -> int | None:
+    """How many samples its order keeps together, None where it does not say. Raises CannotResume, which names what was
+    changed since the checkpoint."""
     try:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return  # of an older program
+        return None  # of an older program
     except (OSError, ValueError) as error:
         raise CannotResume(
             f"{folder / ABOUT} cannot be read ({error}); remove {folder.name} to go on before it, or start a new run."
@@ -97,6 +99,7 @@ def check_belongs(folder: Path, config: TrainingConfig, samples: str) -> None:
             f"The data is not what it was when {folder.name} was made, so nobody can say what is left of it to learn; "
             "put the old files back, or start a new run."
         )
+    return about.get("grouped")
 
 
 def _step(folder: Path) -> int | None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conversations.examples import Example
 from conversations.formats.contents import MARK
 from conversations.messages import ImageRef
 from conversations.training_json import PictureFolder, faults
@@ -20,7 +19,7 @@ from model.training.data_report import LENGTH_EDGES, MAX_NAMED, DataReport, Sour
 from model.training.picture_check import PictureCheck
 from model.training.preview import SamplePreview, preview_of
 from model.training.rendering import Rendering
-from model.training.samples import MAX_BROKEN_SHARE, Sample, Samples
+from model.training.samples import MAX_BROKEN_SHARE, Drawn, Sample, Samples
 from model.training.workload import Workload
 
 __all__ = ["CheckedData", "DataReport", "check"]
@@ -52,7 +51,7 @@ class _Found:
     num_records: int
     record_faults: list[str]
     samples: Samples = field(default_factory=Samples)
-    examples: list[tuple[int, Example]] = field(default_factory=list)
+    examples: list[Drawn] = field(default_factory=list)
     lengths: list[tuple[int, int]] = field(default_factory=list)
     held_out: list[tuple[int, int]] = field(default_factory=list)
     held_out_pictures: set[Path] = field(default_factory=set)
@@ -81,8 +80,8 @@ def check(
     num_examples, done = sum(len(each.examples) for each in found), 0
     for each in found:
         each.samples.broken = {path: why for path in each.pictures if (why := pictures.faults.get(path))}
-        for number, example in each.examples:
-            _take(each, config, rendering, number, example, num_previews)
+        for drawn in each.examples:
+            _take(each, config, rendering, drawn, num_previews)
             done += 1
             if done % 100 == 0:
                 on_progress(done / num_examples)
@@ -127,16 +126,11 @@ def _read(source: DataSource, config: TrainingConfig) -> _Found:
 
 
 def _take(
-    found: _Found,
-    config: TrainingConfig,
-    rendering: Rendering,
-    number: int,
-    example: Example,
-    num_previews: int,
+    found: _Found, config: TrainingConfig, rendering: Rendering, drawn: Drawn, num_previews: int
 ) -> None:
     """Count one example; its sample is looked at and let go, since all together may be gigabytes."""
     samples = found.samples
-    reading.add(samples, config, rendering, example, reading.key_of(config, found.source, number))
+    reading.add(samples, config, rendering, drawn)
     for made, lengths in ((samples.train, found.lengths), (samples.held_out, found.held_out)):
         if not made:
             continue
@@ -151,8 +145,9 @@ def _take(
         else:
             found.num_picture_uses += len(files)
         if len(found.previews) < num_previews:
-            record = (number - 1) % found.num_records + 1
-            found.previews.append(_preview(sample, rendering, files, found.source.file, record, is_held_out))
+            found.previews.append(
+                _preview(sample, rendering, files, found.source.file, drawn.number, is_held_out)
+            )
 
 
 def _preview(
@@ -173,7 +168,7 @@ def _preview(
 def _report(found: list[_Found], pictures: PictureCheck, source: DataSource | None) -> SourceReport:
     """Of one source, or of several together; a picture that several name counts once."""
     files = list(dict.fromkeys(path for each in found for path in each.pictures))
-    examples = [example for each in found for _, example in each.examples]
+    examples = [drawn.example for each in found for drawn in each.examples]
     record_faults = [sentence for each in found for sentence in each.record_faults]
     left_out: dict[str, int] = {}
     for each in found:

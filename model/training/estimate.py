@@ -154,7 +154,7 @@ def _made(run: Run) -> Estimate:
 
 def _largest_batch(config: TrainingConfig, work: Workload) -> Batch:
     """Batches hold samples of like lengths, so that the longest ones may meet."""
-    longest = sorted(work.samples, reverse=True)[: work.micro_batch(config)]
+    longest = sorted(work.samples, reverse=True)[: work.batches(config).micro]
     return Batch(
         num_samples=len(longest),
         num_tokens=max((length for length, _ in longest), default=0),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import random
 import shutil
 import signal
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,12 +24,14 @@ from model.checkpoint import LoadedModel, load
 from model.device import choose_device, choose_dtype
 from model.training import faults, features
 from model.training.adapters import prepare, write_result
+from model.training.batches import Batches
 from model.training.config import TrainingConfig
 from model.training.dataset import SampleDataset
 from model.training.errors import Interrupted, UnusableData
 from model.training.features import PictureSource, PixelSource
 from model.training.held_out import HeldOutQuestion, answers, questions
 from model.training.network import TrainingNetwork
+from model.training.picture_check import PictureCheck
 from model.training.rendering import Rendering
 from model.training.reporter import Reporter
 from model.training.run_folder import RunFolder, write_whole
@@ -36,17 +39,20 @@ from model.training.samples import BROKEN, MAX_BROKEN_SHARE, Samples, read
 from model.training.trainer import LlavaTrainer
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
+MOST_LOOKED_AT, LOOK_SECONDS = 2000, 15.0
+"""Pictures that are decoded before the start of a run that decodes its pictures on the way; so long at most."""
 DONE, FAILED, STOPPED = 0, 1, 3
 """Exit statuses."""
 
 
-def run(folder: RunFolder) -> int:
+def run(folder: RunFolder, device: str | None = None) -> int:
     """Train by the folder's config, from its newest checkpoint where there is one. Whatever goes wrong is told in
-    status.json, and the exit status returned."""
+    status.json, and the exit status returned. `device` is what the config's is called in this process."""
     reporter = Reporter(folder, writes=os.environ.get("RANK", "0") == "0")
     with _asked_to_stop() as stop:
         try:
-            return _Course(folder, folder.config(), reporter, stop).go()
+            config = folder.config()
+            return _Course(folder, config.changed(device=device or config.device), reporter, stop).go()
         except Interrupted as error:
             reporter.phase("stopped", str(error))
             return STOPPED
@@ -173,8 +179,11 @@ class _Course:
         source = PixelSource(samples.pictures, loaded.pixels)
         size = features.num_bytes(loaded.model, len(samples.pictures))
         placed = sum(len(sample.pictures) for sample in samples.train)
-        uses = placed * self._config.num_epochs / max(1, len(samples.pictures))
+        num = len(samples.train)
+        epochs = Batches.of(self._config, num, self._num_processes).num_epochs(self._config, num)
+        uses = placed * epochs / max(1, len(samples.pictures))
         if not features.pays(self._config.feature_cache, self._folder.path, size, uses):
+            self._look_at_some(samples)
             return source
         words = f"Encoding {len(samples.pictures)} pictures once ({size / 1e6:.0f} MB), each is used {uses:.1f} times"
         self._reporter.phase("encoding", words)
@@ -192,25 +201,36 @@ class _Course:
                 on_progress,
                 model=self._config.model,
             )
-        # Decoded whole, a picture may turn out broken that seemed well by its head.
-        unreadable = [samples.pictures[place] for place in sorted(made.broken)]
+        self._refuse_unreadable(
+            [samples.pictures[place] for place in sorted(made.broken)], len(samples.pictures)
+        )
+        return made
+
+    def _look_at_some(self, samples: Samples) -> None:
+        """Where not every picture is decoded before the start, as many as say how many are broken."""
+        if self._folder.checkpoints():
+            return
+        self._stop.check()
+        whole = [path for path in samples.pictures if path not in samples.broken]
+        some = random.Random(self._config.seed).sample(whole, min(len(whole), MOST_LOOKED_AT))
+        found = PictureCheck()
+        found.look_at(some, LOOK_SECONDS)
+        self._refuse_unreadable([path for path in some if path in found.faults], len(found.decoded))
+
+    def _refuse_unreadable(self, unreadable: Sequence[Path], of: int) -> None:
+        """Decoded whole, a picture may turn out broken that seemed well by its head. Raises UnusableData."""
         for path in unreadable:
             self._reporter.say(f"{path} cannot be read")
-        if (
-            len(unreadable) > max(1.0, MAX_BROKEN_SHARE * len(samples.pictures))
-            and not self._folder.checkpoints()
-        ):
+        if len(unreadable) > max(1.0, MAX_BROKEN_SHARE * of) and not self._folder.checkpoints():
             raise UnusableData(
-                f"{len(unreadable)} of {len(samples.pictures)} pictures cannot be read, more than 1 %; the first is "
-                f"{unreadable[0]}. Put whole files in their place, or take their records out."
+                f"{len(unreadable)} of {of} pictures cannot be read, more than 1 %; the first is {unreadable[0]}. Put "
+                "whole files in their place, or take their records out."
             )
-        return made
 
     def _arguments(self, train: SampleDataset, held_out: SampleDataset) -> TrainingArguments:
         config = self._config
-        a_process = math.ceil(min(config.batch_size, len(train)) / self._num_processes)
-        accumulated = math.ceil(a_process / config.micro_batch_size)
-        micro = math.ceil(a_process / accumulated)  # evenly: a step has as many samples as the config names
+        batches = Batches.of(config, len(train), self._num_processes)
+        micro, accumulated = batches.micro, batches.accumulated
         computed_in = choose_dtype(config.precision, self._device)
         return TrainingArguments(
             output_dir=str(self._folder.path), per_device_train_batch_size=micro, per_device_eval_batch_size=micro,
@@ -253,6 +273,7 @@ class _Course:
         on_progress(None)
         trainer.model.to(self._device)
         loss = trainer.evaluate()["eval_loss"]
+        on_progress(None)  # asked to stop, it broke off
         given = list(answers(loaded, rendering, asked, pictures, samples.places, on_progress))
         share = sum(answer == question.right for answer, question in zip(given, asked, strict=True)) / max(
             1, len(asked)

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ class Sample:
         return int(self.trained[1:].sum())
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An example of a source. What chance decides about its record, and about this copy of it, goes by the keys: not by
+    the folder, which may be moved."""
+
+    example: Example
+    number: int
+    record_key: str
+    key: str
+
+
 @dataclass(slots=True)
 class Samples:
     """`held_out` is never trained on; `asked` are the examples behind it. `left_out` counts by reason."""
@@ -50,6 +61,7 @@ class Samples:
     asked: list[Example] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)  # by ImageRef.sha256
+    split_names: dict[str, str] = field(default_factory=dict)  # by ImageRef.sha256
     broken: dict[Path, str] = field(default_factory=dict)  # a picture's file and what is wrong with it
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -64,19 +76,15 @@ def read(
     """All sources of the config. `broken` are the pictures that were broken when a run began that goes on now: its
     samples must stay the same. Raises InvalidImport, which names file, record and field, and UnusableData."""
     samples = Samples()
-    taken = [
-        (source, number, example)
-        for source in config.data
-        for number, example in drawn(source, config, samples)
-    ]
+    taken = [each for source in config.data for each in drawn(source, config, samples)]
     if broken is None:
         _find_broken(samples)
     else:
         samples.broken = {Path(path): why for path, why in broken.items()}
-    for done, (source, number, example) in enumerate(taken):
+    for done, each in enumerate(taken):
         if on_progress is not None and done % 100 == 0:
             on_progress(done / len(taken))
-        add(samples, config, rendering, example, key_of(config, source, number))
+        add(samples, config, rendering, each)
     if not samples.train:
         why = (
             ", ".join(f"{count} {reason}" for reason, count in samples.left_out.items())
@@ -88,30 +96,39 @@ def read(
     return samples
 
 
-def key_of(config: TrainingConfig, source: DataSource, number: int) -> str:
-    """What chance has decided about a record depends on: not on the folder, which may be moved."""
-    return f"{config.seed}:{Path(source.file).name}:{number}"
-
-
-def drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iterator[tuple[int, Example]]:
+def drawn(source: DataSource, config: TrainingConfig, samples: Samples) -> Iterator[Drawn]:
     """The source's examples, as many as its share asks for, in the order of the file."""
     file = Path(source.file)
     folder = PictureFolder(Path(source.pictures) if source.pictures else file.parent)
+    named: dict[str, str] = {}  # by ImageRef.sha256
 
     def picture(name: str) -> ImageRef:
         path = folder.place(name)
         ref = ImageRef(hashlib.sha256(f"{folder.folder}/{name}".encode(errors="surrogatepass")).hexdigest())
+        named[ref.sha256] = name
         if ref.sha256 not in samples.places:
             samples.places[ref.sha256] = len(samples.pictures)
             samples.pictures.append(path)
         return ref
 
     examples = list(records_of(file, picture))
+    samples.split_names |= _split_names(named)
     copies, rest = divmod(round(source.share * len(examples)), max(1, len(examples)))
     chosen = sorted(random.Random(f"{config.seed}:{file.name}").sample(range(len(examples)), rest))
+    key = f"{config.seed}:{file.name}"
     for copy in range(copies):
-        yield from ((number + copy * len(examples), example) for number, example in examples)
-    yield from ((examples[index][0] + copies * len(examples), examples[index][1]) for index in chosen)
+        for number, example in examples:
+            yield Drawn(example, number, f"{key}:{number}", f"{key}:{number + copy * len(examples)}")
+    for number, example in (examples[index] for index in chosen):
+        yield Drawn(example, number, f"{key}:{number}", f"{key}:{number + copies * len(examples)}")
+
+
+def _split_names(named: Mapping[str, str]) -> dict[str, str]:
+    """What the split goes by: the file's name, so that a picture that lies in two data sets is on one side; with its
+    folders where several pictures of a source have one name."""
+    paths = {sha256: PurePosixPath(name) for sha256, name in named.items()}
+    once = Counter(path.name for path in set(paths.values()))
+    return {sha256: path.name if once[path.name] == 1 else str(path) for sha256, path in paths.items()}
 
 
 def _find_broken(samples: Samples) -> None:
@@ -132,8 +149,9 @@ def _find_broken(samples: Samples) -> None:
         )
 
 
-def add(samples: Samples, config: TrainingConfig, rendering: Rendering, example: Example, key: str) -> None:
+def add(samples: Samples, config: TrainingConfig, rendering: Rendering, taken: Drawn) -> None:
     """Render an example and put it on its side of the split, or count why it is left out."""
+    example = taken.example
     places = tuple(samples.places[sha256] for sha256 in example.pictures)
     if any(samples.pictures[place] in samples.broken for place in places):
         samples.left_out[BROKEN] += 1
@@ -144,12 +162,12 @@ def add(samples: Samples, config: TrainingConfig, rendering: Rendering, example:
     if rendering.template.name == "plain" and not example.pictures:
         samples.left_out["without a picture, which align cannot learn from"] += 1
         return
-    names = tuple(samples.pictures[place].name for place in places)
-    sides = {_is_held_out(config, name) for name in names or (example.id or key,)}
+    names = tuple(samples.split_names[sha256] for sha256 in example.pictures)
+    sides = {_is_held_out(config, name) for name in names or (example.id or taken.record_key,)}
     if len(sides) == 2:
         samples.left_out["with pictures on both sides of the split"] += 1
         return
-    fitted = rendering.fitting(with_drawn_order(example, key))
+    fitted = rendering.fitting(with_drawn_order(example, taken.key))
     if fitted is None:
         samples.left_out["longer than the model's context"] += 1
         return

@@ -54,6 +54,7 @@ class LlavaTrainer(Trainer):
     ) -> None:
         self._config, self.reporter, self._stopping = config, reporter, stopping
         self._order: GroupedOrder | None = None
+        self._grouped: int | None = None
         self._samples = checkpoints.digest_of(train.samples) if isinstance(train, SampleDataset) else ""
         super().__init__(
             model=network, args=arguments, data_collator=collator, train_dataset=train, eval_dataset=held_out,
@@ -70,8 +71,9 @@ class LlavaTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int] | None:
         data = train_dataset if train_dataset is not None else self.train_dataset
         if isinstance(data, SampleDataset):
-            size = self.args.train_batch_size
-            self._order = GroupedOrder(data.lengths, data.has_picture, size, self._config.seed)
+            # As when the run began, though its micro-batches may be smaller now: it stands somewhere in this order.
+            self._grouped = self._grouped or self.args.train_batch_size
+            self._order = GroupedOrder(data.lengths, data.has_picture, self._grouped, self._config.seed)
             return self._order
         return super()._get_train_sampler(data)
 
@@ -214,7 +216,8 @@ class LlavaTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                checkpoints.finish(folder, self._config, self._samples)
+                grouped = self._grouped or self.args.train_batch_size
+                checkpoints.finish(folder, self._config, self._samples, grouped)
         except BaseException:
             if self.args.should_save:
                 checkpoints.remove(folder)
@@ -236,7 +239,7 @@ class LlavaTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Raises CannotResume."""
         folder = Path(resume_from_checkpoint)
-        checkpoints.check_belongs(folder, self._config, self._samples)
+        self._grouped = checkpoints.check_belongs(folder, self._config, self._samples)
         missing = [name for name in _FILES if not (folder / name).is_file()]
         if missing and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise CannotResume(

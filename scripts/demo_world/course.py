@@ -89,6 +89,7 @@ COURSE = (
     ),
     Part("words-5", "words", 400, 3e-3, 48),
     Part("tune-7", "talk", 1200, 8e-4, 16, weights=RELATING_WEIGHTS, word_weight=0.1),
+    Part("tune-8", "talk", 1000, 8e-4, 16, weights=PLACING_WEIGHTS, word_weight=0.1),
 )  # fmt: skip
 """Descriptions teach early which colour, shape and place belong together; the projector is
 aligned with words three times, since what the words for things are to the language model changes on the way."""

@@ -7,6 +7,9 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from app import training_command
 from app.jobs import Jobs
 from app.settings import ROOT, Settings
 from app.training_command import RUN, shell_lines
@@ -52,6 +55,18 @@ def test_a_selection_is_exported_as_it_was_chosen_and_trained_on_from_there(
     assert selection == chosen.selection
     written = DataSource(str(RUN / "data" / "train.json"), str(RUN / "data" / "images"))
     assert trained(train_line, tmp_path / "run") == replace(config, data=(written,))
+
+
+def test_the_folder_of_the_command_is_free(
+    store: ConversationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_command, "ROOT", tmp_path)
+    config = config_for("lora", DEMO, (DataSource("/data/a.json"),))
+    choice = Choice("file", name="/data/a.json")
+    for taken in ("my-run", "my-run-2"):
+        (tmp_path / "runs" / taken).mkdir(parents=True)
+    (line,) = lines(store, tmp_path, choice, config, Settings.database_url)
+    assert shlex.split(line)[4] == str(tmp_path / "runs" / "my-run-3")
 
 
 def test_a_file_is_one_command_and_the_usual_database_is_not_named(

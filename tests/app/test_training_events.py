@@ -118,7 +118,8 @@ def test_what_is_wrong_with_the_form_is_told_beside_it(
     assert refusal(fields={"batch_size": "many"}) == "batch_size cannot be 'many'; give a whole number."
     assert "no file" in refusal(data={"kind": "file", "file": "/nowhere.json", "pictures": ""})
     assert refusal(data={"kind": "set", "name": "set:gone"}).startswith("There is no data set")
-    assert "share" in refusal(mixed={"kind": "set", "name": "x", "share": "-1"})
+    for share in ("-1", "0"):
+        assert "share" in refusal(mixed={"kind": "set", "name": "x", "share": share})
     told = do(events, "forecast", **order())["forecast"]
     assert told["data"]["failed"] and "widen" in told["data"]["words"]
 

@@ -58,6 +58,15 @@ def test_a_selection_is_counted_and_becomes_files_that_the_trainer_reads(
     assert store.curation.trail()[0].actor == ROOT_USER and store.curation.trail()[0].kind == "export"
 
 
+def test_what_is_only_looked_through_is_no_export(
+    sources: TrainingSources, store: ConversationStore, tmp_path: Path
+) -> None:
+    corrected(store, 3)
+    write = sources.writer(None, [CORRECTED])
+    assert write is not None and write(tmp_path / "data")
+    assert "export" not in {action.kind for action in store.curation.trail()}
+
+
 def test_a_selection_that_holds_nothing_is_refused_when_it_is_written(
     sources: TrainingSources, store: ConversationStore, tmp_path: Path
 ) -> None:

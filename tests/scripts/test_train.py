@@ -25,7 +25,7 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     ran: list[Path] = []
 
-    def run(folder: RunFolder) -> int:
+    def run(folder: RunFolder, device: str) -> int:
         ran.append(folder.path)
         return 3
 

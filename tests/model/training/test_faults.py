@@ -251,11 +251,12 @@ def test_a_picture_that_turns_out_broken_on_the_way(tmp_path: Path, base_model: 
     assert folder.broken() == {}
 
 
-def test_many_that_turn_out_broken_when_they_are_encoded(tmp_path: Path, base_model: Path) -> None:
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_many_that_only_decoding_shows_broken(tmp_path: Path, base_model: Path, cache: str) -> None:
     data = write_data(tmp_path / "data")
     for name in ("0.png", "1.png"):
         cut(data.parent / name)
-    status = train_here(run_of(tmp_path / "run", base_model, data, feature_cache="on"))
+    status = train_here(run_of(tmp_path / "run", base_model, data, feature_cache=cache))
     assert status.phase == "failed"
     assert status.words.startswith("2 of 12 pictures cannot be read, more than 1 %; the first is ")
 

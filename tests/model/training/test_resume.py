@@ -94,6 +94,22 @@ def test_killed_at_a_step_and_resumed(
     assert_ended_alike(folder, reference)
 
 
+def test_smaller_micro_batches_go_on_in_the_same_order(
+    tmp_path: Path, base_model: Path, data_file: Path
+) -> None:
+    """What is advised where the memory ran out. Without dropout, which falls otherwise on other batches."""
+    config = small_config(
+        base_model, data_file, num_asked=0, save_every_steps=1, lora_dropout=0.0, held_out_share=0.0
+    )
+    reference = new_run(tmp_path / "left-alone", config)
+    assert train(reference) == 0, reference.log_tail()
+    folder = new_run(tmp_path / "run", config)
+    assert train(folder, Limits(killed_at=2)) == -signal.SIGKILL
+    folder.write_config(config.changed(micro_batch_size=2))
+    assert train(folder) == 0, folder.log_tail()
+    assert losses(folder) == pytest.approx(losses(reference), abs=1e-3)
+
+
 def test_killed_from_outside_at_random(tmp_path: Path, reference: RunFolder) -> None:
     """Wherever it is just then: computing, logging or writing a checkpoint."""
     seed = random.randrange(10**6)

@@ -176,3 +176,37 @@ def test_faults_of_a_file_are_named(tmp_path: Path) -> None:
     file.write_text("[]")
     with pytest.raises(UnusableData, match="There is nothing to train on: the files are empty"):
         samples_of(config_of(file))
+
+
+def test_pictures_of_one_name_in_several_folders_fall_on_both_sides(tmp_path: Path) -> None:
+    names = [f"scene{number}/picture.png" for number in range(30)]
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+    file = write(tmp_path, [record(number, picture=name) for number, name in enumerate(names)])
+    made = samples_of(config_of(file, held_out_share=0.3))
+    assert made.train and made.held_out and len(made.train) + len(made.held_out) == 30
+
+
+def test_a_picture_of_two_data_sets_is_on_one_side(tmp_path: Path) -> None:
+    files = []
+    for folder, prefix in ((tmp_path / "a", ""), (tmp_path / "b", "images/")):
+        (folder / prefix).mkdir(parents=True)
+        rows = [record(number, picture=f"{prefix}{number}.png") for number in range(30)]
+        files.append(write(folder, rows))
+    made = samples_of(config_of(*files, held_out_share=0.3))
+    names = [
+        {made.pictures[place].name for each in side for place in each.pictures}
+        for side in (made.train, made.held_out)
+    ]
+    assert names[0] and names[1] and not names[0] & names[1]
+
+
+def test_copies_of_a_record_are_on_one_side(tmp_path: Path) -> None:
+    rows = [record(number, f"Answer {number}.") for number in range(30)]
+    for row in rows:
+        del row["id"]
+    config = config_of(write(tmp_path, rows), held_out_share=0.3)
+    made = samples_of(config.changed(data=(DataSource(config.data[0].file, share=4.0),)))
+    learned, held_out = ({tuple(each.input_ids) for each in side} for side in (made.train, made.held_out))
+    assert len(made.train) + len(made.held_out) == 120
+    assert learned and held_out and not learned & held_out
