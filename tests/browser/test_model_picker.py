@@ -62,6 +62,7 @@ def ask(person: Visitor, own_page: RunningPage) -> list[tuple[str, str]]:
     return [(each["model"], each["template"]) for each in own_page.answers(person.conversation)]
 
 
+@pytest.mark.nightly
 def test_a_switch_ends_the_running_answer_with_a_reason_and_retry_asks_the_other_model(
     person: Visitor, own_page: RunningPage
 ) -> None:

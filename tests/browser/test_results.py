@@ -126,6 +126,7 @@ def test_who_is_no_admin_finds_no_results(done: FinishedPage, sign_in: Callable[
         assert page.request.get(f"{done.url}training/results/{JOB}/{address}").status == 404
 
 
+@pytest.mark.nightly
 def test_a_base_that_is_gone_is_told_and_a_name_that_is_none_too(
     done: FinishedPage, sign_in: Callable[..., Visitor]
 ) -> None:
@@ -154,6 +155,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(sign_in: Callable[..., Visi
     assert page.evaluate(wide) == 0
 
 
+@pytest.mark.nightly
 def test_while_a_run_has_its_place_a_question_waits_and_is_answered_when_the_model_is_back(
     done: FinishedPage, sign_in: Callable[..., Visitor]
 ) -> None:
