@@ -247,7 +247,7 @@ def launch(
     doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))
-    let_go = (results.results.let_go,) if results is not None else ()
+    let_go = (results.let_go,) if results is not None else ()
     page = build_page(
         events,
         library,

@@ -13,7 +13,13 @@ from app.picture_routes import OwnerOf
 from app.result_copies import ResultCopies
 from app.result_events import ResultEvents
 from app.result_routes import ResultRoutes
-from app.training_results import KnowsJobs, LoadsAdapters, Switchable, TrainingResults
+from app.training_results import (
+    KnowsJobs,
+    LoadsAdapters,
+    ResultRefused,
+    Switchable,
+    TrainingResults,
+)
 from app.worker_status import WorkerStatus
 
 SECONDS_TO_STOP = 20.0
@@ -48,6 +54,16 @@ class ResultParts:
 
     def routes(self, owner_of: OwnerOf, may: Callable[[str], bool]) -> list[Route]:
         return ResultRoutes(self.results, self.copies, owner_of, may).routes()
+
+    def let_go(self, job_id: str) -> None:
+        """Before a run's folder is deleted: nobody goes on writing there, and the worker lets go of what it brought
+        out. Raises NotFound, ResultRefused."""
+        work = self.copies.work.state
+        if work.phase == "running" and work.job_id == job_id:
+            raise ResultRefused(
+                f"“{work.words}” is not finished; wait until it has ended, or stop it, then delete the run."
+            )
+        self.results.let_go(job_id)
 
     def stop(self) -> None:
         """A merge or an upload that goes on is ended; what was asked ends with its worker."""

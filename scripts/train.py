@@ -4,7 +4,7 @@ A run's folder holds its config, and a run that was cut off goes on at its newes
 
     python -m scripts.train --run runs/mine
 
-`--check` looks through the data first and trains nothing. Several processes or GPUs, FSDP and DeepSpeed by accelerate:
+`--check` looks through the data first and trains nothing. Several processes or GPUs by accelerate or torchrun:
 
     accelerate launch -m scripts.train --run runs/mine
 

@@ -1,5 +1,7 @@
-"""transformers' Trainer with LLaVA's batches: its loop, its optimisers, its accelerate, and so FSDP, DeepSpeed and
-several processes; ours are the order of samples, the two learning rates, what a checkpoint holds, and what is told.
+"""transformers' Trainer with LLaVA's batches: its loop, its optimisers, its accelerate, and so several processes; ours
+are the order of samples, the two learning rates, what a checkpoint holds, and what is told. FSDP and DeepSpeed are a
+launch flag to accelerate, but nobody has run them here: what `_load_from_checkpoint` and `write_result` read of a
+network that is shared out among processes is unproven.
 """
 
 from __future__ import annotations

@@ -92,5 +92,5 @@ COURSE = (
     Part("tune-8", "talk", 1000, 8e-4, 16, weights=PLACING_WEIGHTS, word_weight=0.1),
 )  # fmt: skip
 """Descriptions teach early which colour, shape and place belong together; the projector is aligned with words again and
-again, since what the words for things are to the language model changes on the way. In tune-6 every patch has its place:
-only then are places learned where middles alone have them."""
+again, since what the words for things are to the language model changes on the way. In tune-6 every patch has its
+place: only then are places learned where middles alone have them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from app.model_trial import ModelSwitch
 from app.result_events import ResultEvents
 from app.result_parts import ResultParts
 from app.result_tab import EVENTS, FEEDS
+from app.result_work import Order
+from app.training_results import ResultRefused
 from app.worker_client import ChatRequest, Finished, Piece, WorkerEvent, WorkerHealth
 from app.worker_errors import WorkerUnreachable, refusal
 from app.worker_process import WorkerOptions, WorkerState
@@ -118,6 +121,24 @@ def test_who_is_no_admin_gets_nothing_from_any_event(events: ResultEvents, worke
             given = {"number": 1, "name": "demo", "to": "base", "repo": "a/b", "token": "t", "only": "all"}
             assert do(events, name, owner, **given) == {}, name
     assert worker.served == ["demo"] and worker.options.model == "model/demo"
+
+
+def test_a_run_is_let_go_of_when_nobody_works_on_it_or_talks_to_it(
+    parts: ResultParts, worker: Worker, runs: Path
+) -> None:
+    sleep = (sys.executable, "-c", "import time; time.sleep(60)")
+    parts.copies.work.start(Order(JOB, "merge", "Merging it", sleep, {}))
+    with pytest.raises(ResultRefused, match="“Merging it” is not finished"):
+        parts.let_go(JOB)
+    parts.let_go(OTHER)
+    parts.stop()
+    parts.results.load(JOB)
+    assert len(worker.served) == 2
+    parts.let_go(JOB)
+    assert worker.served == ["demo"]
+    worker.options = replace(worker.options, model=str(runs / WHOLE / "result"))
+    with pytest.raises(ResultRefused, match="running model"):
+        parts.let_go(WHOLE)
 
 
 def test_every_feed_is_one_that_the_page_has(events: ResultEvents) -> None:
