@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from model.training.run_folder import RunFolder
 from tests.model.training.small_run import new_run, small_config, train_here, write_data
@@ -157,3 +158,24 @@ def test_cached_features_change_no_loss(tmp_path: Path, base_model: Path, even: 
         for cache in ("on", "off")
     ]
     assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+def test_the_optimiser_in_8_bits_learns_as_the_whole_one_does(
+    tmp_path: Path, base_model: Path, even: Path
+) -> None:
+    runs = [
+        ran(tmp_path / name, base_model, even, "finetune", optimizer=name, num_epochs=4.0)
+        for name in ("adamw", "adamw_8bit")
+    ]
+    whole, small = map(losses, runs)
+    assert small == pytest.approx(whole, rel=0.02) and small[-1] < small[0]
+    kept = [torch.load(run.checkpoints()[-1] / "optimizer.pt", weights_only=True)["state"] for run in runs]
+    in_bytes = [
+        any(
+            isinstance(each, Tensor) and each.dtype == torch.uint8
+            for state in states.values()
+            for each in state.get("__bnb_optimizer_quant_state__", {}).values()
+        )
+        for states in kept
+    ]
+    assert in_bytes == [False, True]
