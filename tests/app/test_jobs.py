@@ -263,19 +263,21 @@ def test_a_name_is_changed_or_made(tmp_path: Path) -> None:
 
 
 def test_what_is_stopped_while_its_data_is_written_can_be_resumed_later(tmp_path: Path) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def write(folder: Path) -> None:
+        begun.set()
         go_on.wait(20)
 
     with page(tmp_path, "finish") as jobs:
         made = jobs.create("ann", "colours", config(), data=write)
+        assert begun.wait(20)
         jobs.stop(made.id)
         for deed in (jobs.resume, jobs.delete):
             with pytest.raises(JobRefused, match="being written"):
                 deed(made.id)
         go_on.set()
-        wait_for(lambda: jobs._records.get(made.id).data == "written")
+        wait_for(lambda: jobs._records.get(made.id).data == "written" and not jobs._data.is_writing(made.id))
         assert jobs.get(made.id).words == "Stopped before it began." and starts(made.folder.path) == []
         jobs.resume(made.id)
         wait_until(jobs, made, "done")
