@@ -218,15 +218,19 @@ def test_of_several_prompts_in_one_step_only_the_one_at_fault_ends(
     bad = ask(loaded, "Bad", sampling=replace(GREEDY, max_new_tokens=7))
     whole = Stepper.run
     together: list[int] = []
+    all_there = threading.Event()
 
     def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
+        all_there.wait(20)  # else the first would be read before the last has come
         together.append(len(chunks))
         if any(chunk.task.max_tokens == 7 for chunk in chunks):
             raise error
         return whole(self, answering, chunks)
 
     async def all_of_them() -> list[list[Event] | BaseException]:
-        streams = (all_events(engine, request) for request in [long, *others, bad])
+        streams = [asyncio.ensure_future(all_events(engine, request)) for request in [long, *others, bad]]
+        await asyncio.sleep(0.3)
+        all_there.set()
         return await asyncio.gather(*streams, return_exceptions=True)
 
     with monkeypatch.context() as patch:
