@@ -21,7 +21,7 @@ def test_memory_that_was_there_for_a_moment_is_seen() -> None:
             if peak.bytes - before > 32 * MEGABYTE:
                 break
             time.sleep(SAMPLE_SECONDS)
-    assert resident_bytes() - before < 32 * MEGABYTE < peak.bytes - before
+    assert peak.bytes - before > 32 * MEGABYTE
 
 
 def test_the_cache_of_a_token_is_its_keys_and_values_in_every_layer() -> None:
