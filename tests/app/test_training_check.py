@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,10 @@ def pid_in(folder: Path) -> Callable[[], int]:
     """The process that wrote its number into the folder of its check."""
 
     def look() -> int:
-        found = [file.read_text() for file in folder.glob("check-*/pid")]
-        return int(found[0]) if found and found[0] else 0
+        for file in folder.glob("check-*/pid"):
+            with suppress(FileNotFoundError):  # it goes at this very moment
+                return int(file.read_text() or 0)
+        return 0
 
     return look
 
@@ -73,9 +76,9 @@ def pid_in(folder: Path) -> Callable[[], int]:
 def is_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):  # the latter between the two lines
         return True
-    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
 SLEEPS = "(run / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
