@@ -142,8 +142,8 @@ class RunningPage:
         """Process ids of the workers that this page has started."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        ids = [int(each) for path in children for each in path.read_text().split()]
-        return [each for each in ids if b"model.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        ids = [int(each) for path in children for each in _read(path).split()]
+        return [each for each in ids if "model.worker" in _read(Path(f"/proc/{each}/cmdline"))]
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """What the database says, asked past the program."""
@@ -170,7 +170,9 @@ class RunningPage:
 
     def _worker_is_ready(self) -> bool:
         for each in self.worker_ids():
-            words = Path(f"/proc/{each}/cmdline").read_bytes().decode().split("\0")
+            words = _read(Path(f"/proc/{each}/cmdline")).split("\0")
+            if "--port" not in words:
+                return False
             address = f"http://127.0.0.1:{words[words.index('--port') + 1]}/health"
             try:
                 with urllib.request.urlopen(address, timeout=2) as answer:
@@ -193,3 +195,11 @@ def example_question() -> tuple[Path, str]:
     """The first example of the empty page: its picture and its question."""
     first = json.loads((ROOT / "app" / "examples" / "examples.json").read_text(encoding="utf-8"))[0]
     return ROOT / "app" / "examples" / first["picture"], first["question"]
+
+
+def _read(path: Path) -> str:
+    """A file of /proc, "" where what it tells of has ended meanwhile."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
