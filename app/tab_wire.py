@@ -19,7 +19,7 @@ def build(part: str, events: AdminEvents[Any], names: Sequence[str], feeds: Sequ
         html_template="",
         elem_classes="wire",
         # The names are listed because the component offers the events that it finds here in quotes.
-        js_on_load=f"loop.{part}.connect(trigger); /* {' '.join(repr(f'{part}_{name}') for name in names)} */",
+        js_on_load=f"loop.wires.{part}.connect(trigger); /* {' '.join(repr(f'{part}_{name}') for name in names)} */",
     )
 
     def answer(what: Callable[..., Any]) -> Callable[..., list[Any]]:

@@ -16,16 +16,19 @@ window.loop = (() => {
   loop.$ = (selector, within = document) => within.querySelector(selector);
   loop.$$ = (selector, within = document) => [...within.querySelectorAll(selector)];
   loop.on = (feed, listener) => (listeners[feed] ||= []).push(listener);
-  // A line for events; what is said before it stands goes out when it does. Each part of the page has one of its own.
-  loop.wire = (prefix = "") => {
+  // A line for events; what is said before it stands goes out when it does. Each part of the page has one of its own,
+  // and the program connects it by the part's name.
+  loop.wires = {};
+  loop.wire = (part = "") => {
     const waiting = [];
     let trigger = null;
+    const prefix = part && `${part}_`;
     const say = (event, data = {}) => (trigger ? trigger(prefix + event, data) : waiting.push([event, data]));
     const connect = (real) => {
       trigger = real;
       for (const [event, data] of waiting.splice(0)) say(event, data);
     };
-    return { say, connect };
+    return (loop.wires[part] = { say, connect });
   };
   Object.assign(loop, loop.wire());
   // Each feed is a hidden component whose value is the newest message of one kind.

@@ -3,8 +3,8 @@
 "use strict";
 (() => {
   const { $, $$ } = loop;
-  const library = { ...loop.wire("library_"), panel: "review" };
-  loop.library = library;
+  const library = { ...loop.wire("library"), panel: "review" };
+  loop.curation = library;
   const entered = {}; // panel -> what to do when it comes into view
   library.enters = (panel, deed) => (entered[panel] = deed);
 

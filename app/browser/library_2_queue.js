@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { $, $$ } = loop;
-  const library = loop.library;
+  const library = loop.curation;
   let key = null; // of the newest question to the program; what answers an older one is passed over
   let after = null; // where the next page begins
   let wanted = null; // the answer that was chosen last

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const { $ } = loop;
-  const library = loop.library;
+  const library = loop.curation;
   let key = null;
   const LOOKS_MS = 500; // between two looks at what is being made
 

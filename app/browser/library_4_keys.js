@@ -3,23 +3,23 @@
 "use strict";
 (() => {
   const KEYS = {
-    j: () => loop.library.step(1),
-    k: () => loop.library.step(-1),
+    j: () => loop.curation.step(1),
+    k: () => loop.curation.step(-1),
     a: () => loop.act("library-approve"),
     r: () => loop.act("library-reject"),
     e: () => loop.act("library-edit"),
     t: () => loop.act("library-tag"),
-    g: () => loop.library.rate("up"),
-    b: () => loop.library.rate("down"),
+    g: () => loop.curation.rate("up"),
+    b: () => loop.curation.rate("down"),
     u: () => loop.act("undo"),
   };
   document.addEventListener("keydown", (event) => {
-    const library = loop.library;
+    const library = loop.curation;
     if (!library.shown || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.target.closest?.("input, textarea, select, [contenteditable]") || document.querySelector("dialog[open]")) return;
     if (event.key === "Escape") delete loop.$("#library").dataset.desk;
     if (library.panel !== "review" && event.key !== "u") return;
-    const deed = /^[1-6]$/.test(event.key) ? () => loop.library.reason(Number(event.key)) : KEYS[event.key];
+    const deed = /^[1-6]$/.test(event.key) ? () => loop.curation.reason(Number(event.key)) : KEYS[event.key];
     if (!deed) return;
     event.preventDefault();
     deed();

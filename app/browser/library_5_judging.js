@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const { $, $$ } = loop;
-  const library = loop.library;
+  const library = loop.curation;
   const opened = () => {
     const open = $("#desk .case");
     return open && Number(open.dataset.answer) === library.chosen ? open : null;

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const { $, $$ } = loop;
-  const results = loop.wire("results_");
+  const results = loop.wire("results");
   loop.results = results;
   const SOON_MS = 600; // between two looks while something goes on
   const LATER_MS = 3000;
@@ -14,7 +14,7 @@
   const place = () => $("#results");
   const outcome = () => $("#results .outcome");
   const say = (event, data = {}) => results.say(event, { job, ...data });
-  const tell = (words, failed = false) => loop.library.tell(words, { failed });
+  const tell = (words, failed = false) => loop.curation.tell(words, { failed });
 
   // Called whenever the view of a job that is done is shown; what is there already stays.
   results.show = (id) => {

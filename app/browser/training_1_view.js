@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const { $ } = loop;
-  const training = { ...loop.wire("training_") };
+  const training = { ...loop.wire("training") };
   loop.training = training;
   const LOOK_MS = 1000; // between two looks
   const PATIENCE_MS = 6000; // for an answer, before it is asked again
@@ -18,7 +18,7 @@
     side: "Runs",
     enter: () => {
       training.say("training");
-      loop.library.say("library"); // the tags and models for the filters
+      loop.curation.say("library"); // the tags and models for the filters
       training.enters();
       show(inAddress());
     },
@@ -103,17 +103,17 @@
   }
 
   loop.on("training_said", (feed) => {
-    loop.library.tell(feed.words, { failed: feed.failed });
+    loop.curation.tell(feed.words, { failed: feed.failed });
     if (feed.failed) training.refused();
   });
   loop.does("training-copy", async (element) => {
     const from = $(`#${element.dataset.of}`);
     try {
       await navigator.clipboard.writeText(from.textContent);
-      loop.library.tell("Copied.");
+      loop.curation.tell("Copied.");
     } catch { // plain http: what is selected can be copied by hand
       getSelection().selectAllChildren(from);
-      loop.library.tell("This browser lets no page copy here; it is selected, press Ctrl C.");
+      loop.curation.tell("This browser lets no page copy here; it is selected, press Ctrl C.");
     }
   });
   loop.on("training_door", () => view.offer());

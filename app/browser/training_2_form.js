@@ -18,7 +18,7 @@
   function data() {
     const kind = field("kind").value;
     const share = field("share").value;
-    if (kind === "library") return { kind, filters: loop.library.filters(form()), share };
+    if (kind === "library") return { kind, filters: loop.curation.filters(form()), share };
     if (kind === "set") return { kind, name: field("set").value, share };
     return { kind, file: field("file").value, pictures: field("pictures").value, share };
   }

@@ -31,7 +31,7 @@
   training.told = (feed) => {
     if (feed.id !== training.job || training.job === null) return;
     if (feed.gone) {
-      loop.library.tell("This run is not there any more.", { failed: true });
+      loop.curation.tell("This run is not there any more.", { failed: true });
       return training.open(null);
     }
     if (known.fresh !== feed.fresh) return; // it answers an older question

@@ -69,7 +69,7 @@ def test_only_an_admin_sees_that_there_is_a_library(log: SmallLog, sign_in: Call
     ann.wait_for_selector("#account:not([hidden])", timeout=20 * SECONDS)  # the program has answered
     ann.wait_for_timeout(1000)
     assert not ann.locator("#views").is_visible() and not ann.locator("#library").is_visible()
-    ann.evaluate("loop.library.say('queue', {filters: {}, key: 'k'})")
+    ann.evaluate("loop.curation.say('queue', {filters: {}, key: 'k'})")
     ann.wait_for_timeout(1000)
     assert ann.locator(".entry").count() == 0
 
