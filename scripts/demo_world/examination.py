@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from conversations.messages import ImageRef, Message
 from scripts.demo_world import facts
 from scripts.demo_world.language import KINDS, Exchange, ask
-from scripts.demo_world.scene import Scene, sample_scene
+from scripts.demo_world.scene import COLOURS, SHAPES, SIZES, Scene, sample_scene
 from scripts.demo_world.wording import GREETINGS, NO_PICTURE_ANSWER
 
 SEEDS_FROM = 900_000_000
@@ -18,6 +18,7 @@ HELD_OUT_SHARE = 0.3
 SMALL_TALK = "small_talk"
 ALL_KINDS = (*KINDS, SMALL_TALK)
 _FEWEST_THINGS = {"relation": 2, "comparison": 2, "extreme": 2}
+_THINGS = frozenset((*COLOURS, *SHAPES, *SIZES, "shape", "one"))
 _PICTURE = ImageRef("0" * 64)
 
 
@@ -104,11 +105,29 @@ def _small_talk(rng: random.Random, held_out: bool) -> Exchange:
 
 
 def score(question: Question, answer: str) -> float:
-    """1 when the answer states the fact, else 0; a description gets the F-measure of the placed things it names."""
+    """1 when the answer states the fact and nothing that was not asked, else 0; a description gets the F-measure of
+    the placed things it names."""
     fact = question.exchange.fact
     if question.kind == "describe":
         return _f_measure(facts.placed_things(answer), _listed(fact))
-    return float(_stated(question.kind, fact, answer) == fact)
+    return float(_stated(question.kind, fact, answer) == fact and _of_what_was_asked(question, answer))
+
+
+def _of_what_was_asked(question: Question, answer: str) -> bool:
+    """Whether the answer is about the things of the question: what it names beside the fact, the question names too."""
+    exchange = question.exchange
+    if question.kind == "relation":
+        subjects = [word for word in facts.words(facts.conclusion(answer)) if word in _THINGS]
+        return subjects == [word for word in facts.words(exchange.question) if word in _THINGS]
+    if question.kind in ("removal", SMALL_TALK):
+        return True  # the whole answer is the fact
+    asked = " ".join((*(earlier.question for earlier in exchange.before), exchange.question))
+    fact = facts.named(str(exchange.fact)) if isinstance(exchange.fact, str) else _words_of(exchange.fact)
+    return facts.named(answer) <= facts.named(asked) | fact
+
+
+def _words_of(fact: facts.Fact) -> frozenset[str]:
+    return frozenset(word for thing in fact for word in thing) if isinstance(fact, frozenset) else frozenset()
 
 
 def _stated(kind: str, fact: facts.Fact, answer: str) -> facts.Fact | None:
@@ -120,19 +139,19 @@ def _stated(kind: str, fact: facts.Fact, answer: str) -> facts.Fact | None:
     }  # fmt: skip
     if kind in readers:
         return readers[kind](answer)
-    if fact == "no":
-        return "no" if facts.denies(answer) else None
+    if str(fact).startswith("no "):
+        return facts.denied(answer)
     return facts.attribute(answer, facts.attribute_kind(fact))
 
 
 def _larger(answer: str) -> str | None:
     said = facts.words(answer)
-    return " ".join(said[: said.index("is")]) if "is" in said and said[-1] in ("larger", "bigger") else None
+    return " ".join(said[: said.index("is")]) if "is" in said and said[-1] == "larger" else None
 
 
 def _remaining(answer: str) -> frozenset[tuple[str, ...]] | None:
-    named = facts.things(answer)
-    return named if named or "nothing" in facts.words(answer) else None
+    named, nothing = facts.things(answer), "nothing" in facts.words(answer)
+    return None if bool(named) == nothing else named
 
 
 def _f_measure(said: frozenset[tuple[str, ...]], true: frozenset[tuple[str, ...]]) -> float:

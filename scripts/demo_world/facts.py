@@ -11,25 +11,46 @@ SIDES = ("left", "right", "above", "below")
 Fact = str | int | frozenset[tuple[str, ...]]
 """A yes or no, a count, a word of the world, or the set of things that a sentence lists."""
 
-_PLURALS = {f"{shape}s": shape for shape in SHAPES} | {"crosses": "cross"}
+_ONE_WAY = (
+    {f"{shape}s": shape for shape in SHAPES}
+    | {"crosses": "cross", "middle": "centre", "biggest": "largest", "bigger": "larger"}
+    | {"image": "picture", "drawing": "picture"}
+)
 _WORD = re.compile(r"[a-z]+")
+_PLACE = re.compile("|".join(rf"\b{name}\b" for name in sorted(PLACES, key=len, reverse=True)))
+_DENIAL = re.compile(r"there (?:is|are) no ([a-z ]+?)(?: in the picture)?")
+_WORLD = frozenset((*COLOURS, *SHAPES, *SIZES, "largest", "smallest", *" ".join(PLACES).split()))
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words, plural shapes made singular, so that a word is compared whole and never as a substring."""
-    return [_PLURALS.get(word, word) for word in _WORD.findall(text.lower().replace("middle", "centre"))]
+    """Lower-case words, each compared whole and never as a substring; plurals and words of one meaning made one."""
+    return [_ONE_WAY.get(word, word) for word in _WORD.findall(text.lower())]
+
+
+def named(text: str) -> frozenset[str]:
+    """Every colour, shape, size, extreme and part of a place in the text."""
+    return _WORLD.intersection(words(text))
 
 
 def yes_or_no(answer: str) -> str | None:
-    """The answer's first word if it is yes or no."""
-    first = words(answer)[:1]
-    return first[0] if first in (["yes"], ["no"]) else None
+    """The answer's first word if it is yes or no and what follows does not say the opposite."""
+    first, *rest = words(answer) or [""]
+    if first not in ("yes", "no"):
+        return None
+    agrees = not rest or ("no" in rest or "not" in rest) == (first == "no")
+    return first if agrees else None
 
 
 def side(answer: str) -> str | None:
     """On which side of the other a thing is said to stand, in what follows "so"."""
+    after = conclusion(answer)
+    return one_of(after, SIDES) if after else None
+
+
+def conclusion(answer: str) -> str:
+    """What follows the last "so", or nothing."""
     _, so, after = answer.rpartition(" so ")
-    return one_of(after, SIDES) if so else None
+    return after if so else ""
 
 
 def number(answer: str) -> int | None:
@@ -71,18 +92,19 @@ def attribute_kind(fact: Fact) -> str:
 
 def denies(answer: str) -> bool:
     """Whether the answer says that the thing asked about is not there."""
-    return "there is no " in answer.lower() or "there are no " in answer.lower()
+    return denied(answer) is not None
+
+
+def denied(answer: str) -> str | None:
+    """What the answer, as a whole, says is not there: "no red star" for "There is no red star in the picture."."""
+    found = _DENIAL.fullmatch(" ".join(words(answer)))
+    return f"no {found[1]}" if found else None
 
 
 def place(answer: str) -> str | None:
-    """The place named, longest name first: "top left" is not "left"."""
-    if denies(answer):
-        return None
-    text = " ".join(words(answer))
-    for name in sorted(PLACES, key=len, reverse=True):
-        if re.search(rf"\b{name}\b", text):
-            return name
-    return None
+    """The one place named, longest name first: "top left" is not "left"; None when several are."""
+    found = set(_PLACE.findall(" ".join(words(answer))))
+    return found.pop() if len(found) == 1 and not denies(answer) else None
 
 
 def things(answer: str) -> frozenset[tuple[str, ...]]:

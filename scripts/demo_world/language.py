@@ -263,7 +263,7 @@ def absent(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:
         what = " ".join(rng.choice([(c, s) for c in COLOURS for s in SHAPES if (c, s) not in present]))
         asked = ("size", "position")
     question = PHRASINGS[rng.choice(asked)].choose(rng, held_out=held_out).format(the=f"the {what}")
-    return Exchange("absent", question, f"There is no {what} in the picture.", "no")
+    return Exchange("absent", question, f"There is no {what} in the picture.", f"no {what}")
 
 
 def describe(scene: Scene, rng: random.Random, held_out: bool) -> Exchange | None:

@@ -122,19 +122,19 @@ PHRASINGS = {
     ),
     "follow_size": Phrasings(
         ("And what size is it?", "What size is it?", "How big is it?", "Is it small or large?", "And how large is it?"),
-        ("And is it large or small?", "And how big is it?"),
+        ("And is it large or small?", "Which size is it?"),
     ),
     "follow_colour": Phrasings(
         ("And what colour is it?", "What colour is it?", "What color is it?", "Which colour does it have?"),
-        ("And which colour is it?", "And what color is it?"),
+        ("And which colour is it?", "What colour does it have?"),
     ),
     "follow_position": Phrasings(
         ("And where is it?", "Where is it?", "Where in the picture is it?", "In which part of the picture is it?"),
-        ("And where in the picture is it?", "Where do you see it?"),
+        ("In which part of the image is it?", "Where do you see it?"),
     ),
     "follow_shape": Phrasings(
         ("And what shape is it?", "What shape is it?", "Which shape is it?", "What kind of shape is it?"),
-        ("And which shape is it?", "And what kind of shape is it?"),
+        ("Which kind of shape is it?", "What shape does it have?"),
     ),
 }  # fmt: skip
 

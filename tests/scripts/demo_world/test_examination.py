@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from scripts.demo_world.examination import ALL_KINDS, SEEDS_FROM, mark, questions, table
-from scripts.demo_world.facts import SIDES
+from scripts.demo_world.examination import ALL_KINDS, SEEDS_FROM, Question, mark, questions, score, table
+from scripts.demo_world.facts import SIDES, Fact
 from scripts.demo_world.facts import side as side_of
+from scripts.demo_world.language import Exchange
 from scripts.demo_world.samples import picture_sample
 
 
@@ -46,6 +47,67 @@ def test_the_four_sides_are_balanced_and_the_side_asked_for_is_true_about_half_o
 )
 def test_a_relation_is_what_follows_from_the_places(answer: str, side: str | None) -> None:
     assert side_of(answer) == side
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "fact", "right", "wrong"),
+    [
+        (
+            "absent", "Where is the purple ring?", "no purple ring",
+            ("There is no purple ring in the picture.", "There is no purple ring."),
+            ("There is no doubt: a star.", "There is no ring in the picture.", "There is no purple star.",
+             "The star is red. There is no purple ring in the picture.", "There is a purple ring."),
+        ),
+        (
+            "existence", "Is there a red star?", "yes",
+            ("Yes, there is a red star.", "Yes."),
+            ("Yes, there is no red star.", "No, there is a red star.", "Yes, there is a red ring.", "There is."),
+        ),
+        (
+            "existence", "Is there a red star?", "no",
+            ("No, there is no red star.", "No."),
+            ("No, there is a red star.", "Yes, there is no red star.", "No, there is no blue star."),
+        ),
+        (
+            "position", "Where is the star?", "bottom right",
+            ("The star is at the bottom right.",),
+            ("The star is at the bottom right and at the top left and in the centre.",
+             "The star is at the bottom right or the left.", "The ring is at the bottom right."),
+        ),
+        (
+            "relation", "Is the star left of the ring?", "left",
+            ("The star is at the left and the ring is at the top, so the star is to the left of the ring.",),
+            ("The star is at the left and the ring is at the top, so the ring is to the left of the star.",
+             "The star is at the left and the ring is at the top.", "So it is to the left."),
+        ),
+        (
+            "extreme", "Which is the biggest shape?", frozenset({("", "red", "star")}),
+            ("The red star is the largest.", "The red star is the biggest."),
+            ("The red star is the smallest.", "The red star and the blue ring are the largest."),
+        ),
+        (
+            "count_colour", "How many red shapes are there?", 2,
+            ("There are two red shapes.", "Two."),
+            ("There are two blue shapes.", "There are two or three red shapes."),
+        ),
+        (
+            "colour", "What colour is the small star?", "red",
+            ("The small star is red.", "Red."),
+            ("The small ring is red.", "The large star is red.", "The small star is red or blue."),
+        ),
+        (
+            "removal", "What would remain if the red ones were removed?", frozenset(),
+            ("Nothing would remain.",),
+            ("Nothing but a small red star would remain.", "A small red star would remain.", ""),
+        ),
+    ],
+)  # fmt: skip
+def test_an_answer_that_says_something_else_beside_the_fact_or_of_another_thing_scores_nothing(
+    kind: str, question: str, fact: Fact, right: tuple[str, ...], wrong: tuple[str, ...]
+) -> None:
+    asked = Question(kind, None, Exchange(kind, question, "", fact), held_out=False)
+    assert {answer: score(asked, answer) for answer in right} == dict.fromkeys(right, 1.0)
+    assert {answer: score(asked, answer) for answer in wrong} == dict.fromkeys(wrong, 0.0)
 
 
 def test_at_least_a_fifth_is_worded_as_never_in_training(asked) -> None:

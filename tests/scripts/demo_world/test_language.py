@@ -69,6 +69,14 @@ def test_phrasings_for_the_examination_are_never_trained_on() -> None:
         assert not set(phrasings.held_out) & set(phrasings.trained), kind
 
 
+@pytest.mark.parametrize("kind", PHRASINGS)
+def test_no_opening_and_no_lower_case_makes_a_phrasing_of_the_examination(kind: str) -> None:
+    rng = random.Random(kind)
+    trained = {PHRASINGS[kind].choose(rng, held_out=False).casefold().strip("?.") for _ in range(5000)}
+    assert len(trained) > len(PHRASINGS[kind].trained)
+    assert not trained & {phrasing.casefold().strip("?.") for phrasing in PHRASINGS[kind].held_out}
+
+
 @pytest.mark.parametrize(
     ("answer", "number"),
     [("There are three shapes.", 3), ("There are no red shapes.", 0), ("One or two.", None), ("Many.", None)],
