@@ -118,17 +118,18 @@ class PictureRoutes:
             return _error(401, wording.NO_COOKIE)
         if self._num_taken >= MAX_TAKEN_AT_ONCE:
             return _error(429, wording.TOO_MANY_UPLOADS)
+        address = request.client.host if request.client else None
         self._num_taken += 1
         try:
-            with self._uploads.place(owner, request.client.host if request.client else None):
-                await run_in_threadpool(self._drafts.check, owner)
-                return await self._take(owner, request)
+            with self._uploads.place(owner, address):
+                await run_in_threadpool(self._drafts.check, owner, address)
+                return await self._take(owner, address, request)
         except (NoPlace, TooManyDrafts) as error:
             return _error(429, str(error))
         finally:
             self._num_taken -= 1
 
-    async def _take(self, owner: str, request: Request) -> Response:
+    async def _take(self, owner: str, address: str | None, request: Request) -> Response:
         limit = self._store.images.max_bytes
         data = bytearray()
         try:
@@ -140,7 +141,9 @@ class PictureRoutes:
         except TimeoutError:
             return _error(408, wording.too_slow(self._seconds_to_arrive))
         try:
-            picture = await anyio.to_thread.run_sync(self._keep, owner, bytes(data), limiter=self._decoders)
+            picture = await anyio.to_thread.run_sync(
+                self._keep, owner, address, bytes(data), limiter=self._decoders
+            )
         except PictureRefused as error:
             return _error(400, str(error))
         except LogError as error:
@@ -150,10 +153,10 @@ class PictureRoutes:
             {"ticket": ticket, "sha256": picture.sha256, "width": picture.width, "height": picture.height}
         )
 
-    def _keep(self, owner: str, data: bytes) -> ImageRef:
+    def _keep(self, owner: str, address: str | None, data: bytes) -> ImageRef:
         images = self._store.images
         picture = images.add(data)
-        self._drafts.add(owner, picture.sha256, images.path(picture.sha256).stat().st_size)
+        self._drafts.add(owner, picture.sha256, images.path(picture.sha256).stat().st_size, address)
         return picture
 
     async def whole(self, request: Request) -> Response:

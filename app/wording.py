@@ -163,9 +163,10 @@ def too_slow(seconds: float) -> str:
     return f"This picture took longer than {seconds:.0f} seconds to arrive; add a smaller one, or use a faster line."
 
 
-def too_many_drafts(num_pictures: int, num_bytes: int) -> str:
+def too_many_drafts(num_pictures: int, num_bytes: int, of_address: bool) -> str:
+    whose = " from your network" if of_address else ""
     return (
-        f"At most {num_pictures} pictures, or {num_bytes / 1_000_000:.0f} MB, may wait to be sent; "
+        f"At most {num_pictures} pictures, or {num_bytes / 1_000_000:.0f} MB, may wait to be sent{whose}; "
         "send some of them, or add this one tomorrow."
     )
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from app.chat_tab import EXAMPLES
-from app.drafts import DraftLimits, Drafts
+from app.drafts import DraftLimits, Drafts, Room
 from app.picture_routes import PictureRoutes, TicketRefused, Tickets
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
@@ -220,7 +220,7 @@ def test_a_picture_that_cannot_be_kept_is_refused_as_no_fault_of_the_sender(
 def test_pictures_that_are_never_sent_are_taken_up_to_a_limit(
     store: ConversationStore, tickets: Tickets
 ) -> None:
-    drafts = Drafts(store.images.is_draft, DraftLimits(pictures=3))
+    drafts = Drafts(store.images.is_draft, DraftLimits(owner=Room(3, 10**9)))
     routes = PictureRoutes(
         store, tickets, lambda request: request.headers["x-owner"], EXAMPLES, drafts=drafts
     )
@@ -233,3 +233,18 @@ def test_pictures_that_are_never_sent_are_taken_up_to_a_limit(
     first = told[1].json()
     store.add_question(ANN, store.create(ANN).id, "?", [tickets.read(ANN, first["ticket"])])
     assert post(client, png((50, 50))).status_code == 200
+
+
+def test_a_visitor_who_drops_the_cookie_is_counted_at_the_same_address(
+    store: ConversationStore, tickets: Tickets
+) -> None:
+    drafts = Drafts(store.images.is_draft, DraftLimits(network=Room(3, 10**9)))
+    routes = PictureRoutes(
+        store, tickets, lambda request: request.headers["x-owner"], EXAMPLES, drafts=drafts
+    ).routes()
+    one, other = (TestClient(Starlette(routes=routes), client=(f"203.0.113.{end}", 5)) for end in (7, 8))
+    told = [post(one, png((9, 9 + number)), f"visitor:{number}") for number in range(4)]
+    assert [each.status_code for each in told] == [200, 200, 200, 429]
+    assert "from your network" in told[-1].json()["error"]
+    assert post(other, png((9, 90)), "visitor:9").status_code == 200
+    assert post(one, png((9, 91)), "user:ann").status_code == 200
