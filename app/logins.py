@@ -32,15 +32,15 @@ class Logins:
 
     def check(self, name: str, password: str) -> bool:
         """Raises HTTPException 429, with a sentence, for who must wait first: right passwords included."""
-        address = network_of(ADDRESS.get())
+        network = network_of(ADDRESS.get())
         right = hmac.compare_digest(self._digests.get(name, b"\0" * 32), _digest(password))
-        if (seconds := self._attempts.seconds_to_wait(name, address)) > 0:
+        if (seconds := self._attempts.seconds_to_wait(name, network)) > 0:
             wait = math.ceil(seconds)
             raise HTTPException(429, wording.too_many_logins(wait), {"Retry-After": str(wait)})
         if right:
-            self._attempts.right(name)
+            self._attempts.right(name, network)
         else:
-            self._attempts.wrong(name, address)
+            self._attempts.wrong(name, network)
         return right
 
 
