@@ -117,7 +117,10 @@ def read_logins(entries: Sequence[str]) -> dict[str, str]:
         name, colon, password = entry.partition(":")
         name = name.strip()
         if not colon or not name or not password:
-            raise ValueError("a login has the form NAME:PASSWORD (or @FILE with one such line each)")
+            raise ValueError(
+                "a login has the form NAME:PASSWORD (or @FILE with one such line each); several in "
+                f"{PREFIX}AUTH or {PREFIX}ADMIN have spaces between, or a line each where a password holds spaces"
+            )
         logins[name] = password
     return logins
 
@@ -187,8 +190,8 @@ def _parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
         value = variables.get(name)
         if more.get("action") == "store_true":
             default = _truth(name, value) if value is not None else default
-        elif more.get("action") == "append":
-            default = value.split() if value else []
+        elif more.get("action") is _InPlaceOfVariable:
+            default = _several(value or "")
         elif value:
             default = value  # argparse converts and checks a default that is text
         parser.add_argument(flag, default=default, help=f"{text} (default: {shown}; {name})", **more)  # type: ignore[arg-type]
@@ -200,11 +203,12 @@ def _parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     add(
         "--auth",
         [],
-        "who may sign in; again for each, or @FILE with a line each",
-        action="append",
+        "who may sign in; again for each, or @FILE with a line each; several in the variable: with spaces between, or "
+        "a line each where a password holds spaces",
+        action=_InPlaceOfVariable,
         metavar=login,
     )
-    add("--admin", [], "like --auth, for who may also administer", action="append", metavar=login)
+    add("--admin", [], "like --auth, for who may also administer", action=_InPlaceOfVariable, metavar=login)
     add(
         "--model",
         usual.model,
@@ -225,6 +229,27 @@ def _parser(variables: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--worker-url", None, "a worker that runs elsewhere, instead of a local one", metavar="URL")
     add("--worker-token", None, "the secret that this worker asks for", metavar="TOKEN")
     return parser
+
+
+class _InPlaceOfVariable(argparse.Action):
+    """A flag that may be given several times. What the variable says counts where it is not given at all; `append`
+    would add to that."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        before = vars(namespace)[self.dest]
+        setattr(namespace, self.dest, [values] if before is self.default else [*before, values])
+
+
+def _several(value: str) -> list[str]:
+    """The entries of a variable."""
+    entries = value.splitlines() if "\n" in value else value.split()
+    return [entry.strip() for entry in entries if entry.strip()]
 
 
 def _truth(name: str, value: str) -> bool:

@@ -138,3 +138,33 @@ def test_paths_mean_where_the_person_stands_and_defaults_the_program(
     for kept in ("sqlite:////data/chats.db", "sqlite:///:memory:", "postgresql://host/name"):
         assert parse(["--database-url", kept], {}).database_url == kept
     assert parse(["--model", "someone/else"], {}).model == "someone/else"
+
+
+def test_logins_of_the_command_line_stand_in_place_of_the_variables() -> None:
+    variables = {"LLAVA_LOOP_AUTH": "bob:two", "LLAVA_LOOP_ADMIN": "root:three"}
+    settings = parse(["--auth", "ann:one", "--auth", "cy:four"], variables)
+    assert (settings.logins, settings.admins) == ({"ann": "one", "cy": "four"}, {"root": "three"})
+    settings = parse(["--admin", "eve:five"], variables)
+    assert (settings.logins, settings.admins) == ({"bob": "two"}, {"eve": "five"})
+
+
+def test_a_password_may_hold_spaces_on_the_command_line_and_on_a_line_of_the_variable() -> None:
+    assert parse(["--auth", "ann:my pass"], {"LLAVA_LOOP_AUTH": "bob:two"}).logins == {"ann": "my pass"}
+    lines = {"LLAVA_LOOP_AUTH": "ann:my pass\n\n bob:two \n", "LLAVA_LOOP_ADMIN": "root:the third\n"}
+    settings = parse([], lines)
+    assert (settings.logins, settings.admins) == ({"ann": "my pass", "bob": "two"}, {"root": "the third"})
+    assert parse([], {"LLAVA_LOOP_AUTH": "  "}).logins == {}
+
+
+def test_a_variable_that_spaces_cut_wrongly_says_how_several_are_told_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([], {"LLAVA_LOOP_AUTH": "ann:my pass"})
+    told = capsys.readouterr().err
+    assert "LLAVA_LOOP_AUTH" in told and "a line each" in told and "my" not in told
+    with pytest.raises(SystemExit):
+        parse(["--help"], {})
+    assert "several in the variable: with spaces between, or a line each" in " ".join(
+        capsys.readouterr().out.split()
+    )
