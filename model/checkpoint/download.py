@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import HTTPError
-from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, tqdm
 
 from ..checkpoint_errors import HubError
+from .hub_cache import HubCache
 
 _log = logging.getLogger(__name__)
 TOLD_EVERY_SECONDS = 5.0
-PART = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,11 @@ class Progress:
 
 @dataclass(slots=True)
 class Download:
-    """Files of one commit. `sizes` are those that are not here yet, in bytes."""
+    """Files of one commit that are not here yet, `total_bytes` in all."""
 
-    repository: str
     commit: str
-    sizes: Mapping[str, int]
-    cache: Path | None = None
+    total_bytes: int
+    cache: HubCache
     endpoint: str | None = None
     on_progress: Callable[[Progress], None] | None = None
     _started: float = field(default_factory=time.monotonic)
@@ -66,44 +65,29 @@ class Download:
     _came: int = 0  # by this process
     _done: int = 0
 
-    def num_bytes_left(self) -> int:
-        """Of all files, less what came before they were cut."""
-        parts = self._blobs.glob(f"*{PART}") if self._blobs.is_dir() else ()
-        return max(0, sum(self.sizes.values()) - sum(part.stat().st_size for part in parts))
-
     def get(self, name: str) -> None:
         """Download one file into the Hub's cache, where hf_hub_download then finds it. Raises HubError."""
-        url = hf_hub_url(self.repository, name, revision=self.commit, endpoint=self.endpoint)
+        repository, cache = self.cache.repository, self.cache
+        url = hf_hub_url(repository, name, revision=self.commit, endpoint=self.endpoint)
         try:
             about = get_hf_file_metadata(url, endpoint=self.endpoint)
             if about.etag is None:
-                raise HubError(
-                    f"The Hub does not say which file {name} of {self.repository} is; try again later."
-                )
-            whole = self._blobs / about.etag
-            lock = self._cache / ".locks" / self._blobs.parent.name / f"{about.etag}.lock"
-            for folder in (self._blobs, lock.parent):
+                raise HubError(f"The Hub does not say which file {name} of {repository} is; try again later.")
+            whole, part, lock = cache.blob(about.etag), cache.part(about.etag), cache.lock(about.etag)
+            for folder in (whole.parent, lock.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             with WeakFileLock(lock):
                 if not whole.exists():
-                    self._get(about.location, name, whole.with_name(about.etag + PART), about.size)
-                    whole.with_name(about.etag + PART).replace(whole)
+                    self._get(about.location, name, part, about.size)
+                    part.replace(whole)
         except (HTTPError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 why = error.strerror
             else:
                 why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise HubError(
-                f"{name} of {self.repository} was cut off ({why}); start again, and it goes on where it was cut."
+                f"{name} of {repository} was cut off ({why}); start again, and it goes on where it was cut."
             ) from error
-
-    @property
-    def _cache(self) -> Path:
-        return self.cache or Path(constants.HF_HUB_CACHE)
-
-    @property
-    def _blobs(self) -> Path:
-        return self._cache / repo_folder_name(repo_id=self.repository, repo_type="model") / "blobs"
 
     def _get(self, url: str, name: str, part: Path, size: int | None) -> None:
         headers = build_hf_headers()
@@ -143,9 +127,9 @@ class Download:
         self._done += num_bytes
         now = time.monotonic()
         rate = self._came / max(now - self._started, 1e-3)
-        total = sum(self.sizes.values())
+        total = self.total_bytes
         left = (total - self._done) / rate if rate > 0 else None
-        progress = Progress(self.repository, min(self._done, total), total, left)
+        progress = Progress(self.cache.repository, min(self._done, total), total, left)
         if self.on_progress is not None:
             self.on_progress(progress)
         if now - self._told >= TOLD_EVERY_SECONDS or self._done >= total:

@@ -10,24 +10,27 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     HTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
+from huggingface_hub.utils import validate_repo_id
 
 from ..checkpoint_errors import CheckpointNotFound, HubError, NoRoom, UnsupportedCheckpoint
 from .download import Download, Progress
+from .hub_cache import HubCache, is_whole
 from .json_file import read_object
 from .lora import ADAPTER_CONFIG
 
@@ -52,15 +55,9 @@ class Hub:
 
     def fetch(self, name: str) -> Path:
         """The folder of a model: a folder here, or one downloaded. Raises CheckpointError."""
-        if Path(name).is_dir():
+        if _is_folder(name):
             return Path(name)
-        found = _HUB_ID.fullmatch(name)
-        if found is None:
-            raise CheckpointNotFound(
-                f"There is no folder {name}; give the path of a checkpoint folder, or a name on the Hub such as "
-                "llava-hf/llava-1.5-7b-hf."
-            )
-        repository, revision = found["repository"], found["revision"]
+        repository, revision = _parts_of(name)
         try:
             info = HfApi(endpoint=self.endpoint).model_info(
                 repository, revision=revision, files_metadata=True
@@ -82,7 +79,7 @@ class Hub:
             ) from error
         except (OfflineModeIsEnabled, HTTPError, OSError) as error:
             return self._cached(name, repository, revision, error)
-        return self._downloaded(repository, info)
+        return self._downloaded(repository, revision, info)
 
     def _gated(self, repository: str) -> HubError:
         return HubError(
@@ -99,37 +96,45 @@ class Hub:
                 snapshot_download(repository, revision=revision, cache_dir=self.cache, local_files_only=True)
             )
         except LocalEntryNotFoundError:
+            if HubCache(repository, self.cache).is_begun():
+                raise self._incomplete(name, error) from error
             raise HubError(
                 f"There is no folder {name}, and the Hub cannot be reached ({_first_line(error)}): connect this "
                 f"machine to {self.endpoint or constants.ENDPOINT}, or copy the checkpoint here and give its folder."
             ) from error
+        if not is_whole(folder):
+            raise self._incomplete(name, error) from error
         _log.info(
             "The Hub cannot be reached; %s is read from what was downloaded earlier: %s", repository, folder
         )
         return folder
 
-    def _downloaded(self, repository: str, info: ModelInfo) -> Path:
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or [] if _is_wanted(file.rfilename)}
-        names = [name for name in sizes if not _is_superseded(name, sizes)]
-        commit = str(info.sha)
+    def _incomplete(self, name: str, error: Exception) -> HubError:
+        return HubError(
+            f"The download of {name} was cut off and is not complete, and the Hub cannot be reached "
+            f"({_first_line(error)}): connect this machine to {self.endpoint or constants.ENDPOINT} and start again, "
+            "and it goes on where it was cut."
+        )
+
+    def _downloaded(self, repository: str, revision: str | None, info: ModelInfo) -> Path:
+        files = {file.rfilename: file for file in info.siblings or [] if _is_wanted(file.rfilename)}
+        names = [name for name in files if not _is_superseded(name, files)]
+        commit, cache = str(info.sha), HubCache(repository, self.cache)
         _log.info("%s is at commit %s; %s@%s stays with it", repository, commit, repository, commit)
         small = [name for name in names if name.endswith(_SMALL)]
         for name in small:
             self._get(repository, name, commit)
         folder = self._refuse_others(repository, commit, small)
-        large = [name for name in names if name not in small and not self._is_here(repository, name, commit)]
-        download = Download(
-            repository,
-            commit,
-            {name: sizes[name] for name in large},
-            self.cache,
-            self.endpoint,
-            self.on_download,
-        )
-        self._check_disk(repository, download.num_bytes_left())
-        for name in large:
-            download.get(name)
-            self._get(repository, name, commit)
+        large = [files[name] for name in names if name not in small and not (folder / name).is_file()]
+        left = {file.rfilename: cache.num_bytes_left(_etag(file), file.size or 0) for file in large}
+        self._check_disk(repository, sum(left.values()))
+        total = sum(file.size or 0 for file in large if left[file.rfilename])
+        download = Download(commit, total, cache, self.endpoint, self.on_download)
+        for file in large:
+            if left[file.rfilename]:
+                download.get(file.rfilename)
+            self._get(repository, file.rfilename, commit)
+        cache.remember(revision, commit)
         return folder
 
     def _get(self, repository: str, name: str, commit: str) -> Path:
@@ -151,10 +156,6 @@ class Hub:
                 f"{name} of {repository} could not be downloaded ({_first_line(error)}); start again, and it goes on "
                 "where it was cut."
             ) from error
-
-    def _is_here(self, repository: str, name: str, commit: str) -> bool:
-        found = try_to_load_from_cache(repository, name, cache_dir=self.cache, revision=commit)
-        return isinstance(found, str) and Path(found).is_file()
 
     def _refuse_others(self, repository: str, commit: str, small: list[str]) -> Path:
         """Told by its config, before gigabytes are downloaded for nothing."""
@@ -184,6 +185,36 @@ class Hub:
             )
 
 
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # a name that no file can have, for its length
+        return False
+
+
+def _parts_of(name: str) -> tuple[str, str | None]:
+    """Repository and revision, None for the newest. Raises CheckpointNotFound for what can be no name on the Hub."""
+    found = _HUB_ID.fullmatch(name)
+    if found is None:
+        raise CheckpointNotFound(
+            f"There is no folder {name}; give the path of a checkpoint folder, or a name on the Hub such as "
+            "llava-hf/llava-1.5-7b-hf."
+        )
+    try:
+        validate_repo_id(found["repository"])
+    except HFValidationError as error:
+        raise CheckpointNotFound(
+            f"There is no folder {name}, and no model on the Hub can have that name; give the path of a checkpoint "
+            "folder, or a name on the Hub such as llava-hf/llava-1.5-7b-hf."
+        ) from error
+    return found["repository"], found["revision"]
+
+
+def _etag(file: RepoSibling) -> str:
+    """By what a file is kept in the cache: large ones by their SHA-256, others by git's own sum."""
+    return str(file.lfs.sha256 if file.lfs is not None else file.blob_id)
+
+
 def _is_wanted(name: str) -> bool:
     """Files of the model's top folder that are read here; no pictures, no other programs' weights, no code."""
     return "/" not in name and (name.endswith((*_SMALL, _SAFE)) or _is_weights_pickle(name))
@@ -194,7 +225,7 @@ def _is_weights_pickle(name: str) -> bool:
     return name.endswith(_PICKLED) and name.startswith(stems)
 
 
-def _is_superseded(name: str, names: dict[str, int]) -> bool:
+def _is_superseded(name: str, names: Iterable[str]) -> bool:
     """Pickled shards where the same weights lie there in safetensors too."""
     has_safe = any(other.startswith("model") and other.endswith(_SAFE) for other in names)
     return has_safe and name.startswith("pytorch_model")

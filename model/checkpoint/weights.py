@@ -38,9 +38,9 @@ class Weights:
         """model.safetensors or pytorch_model.bin, whole or in shards. Raises CheckpointError."""
         for whole, index in zip(WHOLE, INDEXES, strict=True):
             if (folder / whole).is_file():
-                return cls.of_files([folder / whole])
+                return _not_empty(cls.of_files([folder / whole]), folder / whole)
             if (folder / index).is_file():
-                return cls(_indexed(folder, folder / index))
+                return _not_empty(cls(_indexed(folder, folder / index)), folder / index)
         raise CheckpointNotFound(
             f"{folder} has no weights; expected {' or '.join(WHOLE)}, whole or in shards with their index. Copy "
             "them into it."
@@ -71,9 +71,27 @@ class Weights:
         self._current = None
 
 
+def check_shards(folder: Path) -> None:
+    """Raises CheckpointError where weights in shards are not all here."""
+    for whole, index in zip(WHOLE, INDEXES, strict=True):
+        if (folder / whole).is_file():
+            return
+        if (folder / index).is_file():
+            _indexed(folder, folder / index)
+            return
+
+
 def has_weights(folder: Path) -> bool:
     """Whether there are weights of a whole model in it (an adapter's or a projector's alone are none)."""
     return any((folder / name).is_file() for name in (*WHOLE, *INDEXES))
+
+
+def _not_empty(weights: Weights, file: Path) -> Weights:
+    if not weights.keys:
+        raise CheckpointFormatError(
+            f"{file} holds no tensors, though a model's weights must be there; copy or download that file again."
+        )
+    return weights
 
 
 def _indexed(folder: Path, index: Path) -> dict[str, Path]:

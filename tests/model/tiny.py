@@ -98,9 +98,9 @@ def tiny_llava(
     return model.eval(), tokenizer
 
 
-def write_tiny_checkpoint(folder: Path) -> Path:
+def write_tiny_checkpoint(folder: Path, **options: Any) -> Path:
     """Write such a checkpoint into `folder` and return it."""
-    model, tokenizer = tiny_llava()
+    model, tokenizer = tiny_llava(**options)
     checkpoint.save(folder, model, tokenizer)
     return folder
 

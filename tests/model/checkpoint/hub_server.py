@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LARGE = (".safetensors", ".bin")
 _API = re.compile(r"/api/models/(?P<repository>[^/]+/[^/]+)(/revision/(?P<revision>.+))?")
 _FILE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<name>.+)")
 
@@ -28,6 +29,7 @@ class HubServer:
     broken: bool = False  # after the first cut every request for weights fails
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # file, Range
     endpoint: str = ""
+    commit: str = COMMIT  # the newest; older ones are forgotten
 
     @contextmanager
     def running(self) -> Iterator[HubServer]:
@@ -41,6 +43,19 @@ class HubServer:
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+def _about(path: Path) -> dict[str, object]:
+    """As the Hub tells of a file: by its SHA-256 where it is kept by git LFS, as weights are."""
+    size, sha256 = path.stat().st_size, _sum_of(path.read_bytes())
+    about: dict[str, object] = {"rfilename": path.name, "size": size}
+    if path.name.endswith(LARGE):
+        return about | {"blobId": "0" * 40, "lfs": {"sha256": sha256, "size": size, "pointerSize": 130}}
+    return about | {"blobId": sha256}
+
+
+def _sum_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
@@ -69,12 +84,10 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             folder = hub.models.get(repository)
             if folder is None:
                 return self._refuse(404, "RepoNotFound")
-            if revision not in (None, "main", COMMIT):
+            if revision not in (None, "main", hub.commit):
                 return self._refuse(404, "RevisionNotFound")
-            files = [
-                {"rfilename": path.name, "size": path.stat().st_size} for path in sorted(folder.iterdir())
-            ]
-            self._send(200, json.dumps({"id": repository, "sha": COMMIT, "siblings": files}).encode())
+            files = [_about(path) for path in sorted(folder.iterdir())]
+            self._send(200, json.dumps({"id": repository, "sha": hub.commit, "siblings": files}).encode())
 
         def _file(self, repository: str, name: str, with_body: bool) -> None:
             if repository in hub.gated:
@@ -83,12 +96,12 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             if not path.is_file():
                 return self._refuse(404, "EntryNotFound")
             data = path.read_bytes()
-            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
+            headers = {"X-Repo-Commit": hub.commit, "ETag": f'"{_sum_of(data)}"'}
             if not with_body:
                 return self._send(200, data, headers, with_body=False)
             wanted = self.headers.get("Range")
             hub.asked.append((name, wanted))
-            large = name.endswith((".safetensors", ".bin"))
+            large = name.endswith(LARGE)
             if large and hub.broken and hub.cut_after is None:
                 return self._refuse(500, "")
             start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0

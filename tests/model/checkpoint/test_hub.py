@@ -104,10 +104,68 @@ def test_a_download_that_was_cut_goes_on_where_it_was(
     assert told[-1].done_bytes == (written / "model.safetensors").stat().st_size
 
 
-def test_without_a_network_what_was_downloaded_is_used(served: HubServer, tmp_path: Path) -> None:
-    checkpoint.load("org/tiny", hub=hub(served, tmp_path), device="cpu")
+@pytest.mark.parametrize("name", ["org/tiny", "org/tiny@main", f"org/tiny@{COMMIT}"])
+def test_without_a_network_what_was_downloaded_is_used_by_the_name_it_was_asked_for(
+    served: HubServer, tmp_path: Path, name: str
+) -> None:
+    checkpoint.load(name, hub=hub(served, tmp_path), device="cpu")
     offline = Hub(cache=tmp_path / "cache", endpoint=_nowhere())
-    assert checkpoint.load(f"org/tiny@{COMMIT}", hub=offline, device="cpu").name == "org/tiny@" + COMMIT
+    assert checkpoint.load(name, hub=offline, device="cpu").name == name
+    assert checkpoint.load(f"org/tiny@{COMMIT}", hub=offline, device="cpu").name == f"org/tiny@{COMMIT}"
+
+
+def test_a_newer_commit_that_was_cut_leaves_the_older_one_to_be_used_without_a_network(
+    served: HubServer, tmp_path: Path
+) -> None:
+    checkpoint.load("org/tiny", hub=hub(served, tmp_path), device="cpu")
+    other = Path(shutil.copytree(served.models["org/tiny"], tmp_path / "newer"))
+    write_tiny_checkpoint(other, seed=1)
+    served.models["org/tiny"], served.commit = other, "f" * 40
+    served.cut_after, served.broken = 100_000, True
+    with pytest.raises(HubError, match="was cut off"):
+        checkpoint.load("org/tiny", hub=hub(served, tmp_path), device="cpu")
+    offline = Hub(cache=tmp_path / "cache", endpoint=_nowhere())
+    assert offline.fetch("org/tiny").name == COMMIT
+    with pytest.raises(HubError, match="cut off and is not complete"):
+        offline.fetch("org/tiny@" + "f" * 40)
+
+
+@pytest.mark.parametrize("name", ["org/tiny", f"org/tiny@{COMMIT}"])
+def test_a_download_that_was_cut_is_told_as_such_without_a_network(
+    served: HubServer, tmp_path: Path, name: str
+) -> None:
+    served.cut_after, served.broken = 100_000, True
+    with pytest.raises(HubError, match="was cut off"):
+        checkpoint.load("org/tiny", hub=hub(served, tmp_path), device="cpu")
+    offline = Hub(cache=tmp_path / "cache", endpoint=_nowhere())
+    said = rf"download of {name} was cut off and is not complete, .*cannot be reached .*goes on where it was"
+    with pytest.raises(HubError, match=said):
+        checkpoint.load(name, hub=offline, device="cpu")
+
+
+def test_a_new_commit_of_the_same_files_needs_no_room(
+    served: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint.load("org/tiny", hub=hub(served, tmp_path), device="cpu")
+    served.commit = "f" * 40
+    served.asked.clear()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    told: list[Progress] = []
+    assert hub(served, tmp_path, told).fetch("org/tiny").name == "f" * 40
+    assert "model.safetensors" not in files_asked(served) and told == []
+
+
+def test_what_was_left_of_other_files_is_not_taken_for_a_part_of_this_one(
+    served: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = tmp_path / "cache" / "models--org--tiny" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / ("0" * 64 + ".part")).write_bytes(b"x" * 1_000_000)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=200_100_000))
+    with pytest.raises(NoRoom, match=r"org/tiny needs 0\.\d GB more"):
+        hub(served, tmp_path).fetch("org/tiny")
 
 
 def test_without_a_network_what_was_not_downloaded_is_told(tmp_path: Path) -> None:
@@ -133,6 +191,11 @@ def test_without_a_network_what_was_not_downloaded_is_told(tmp_path: Path) -> No
             r"another architecture.*'qwen2_vl'.*Nothing more was downloaded",
         ),
         ("no such folder", CheckpointNotFound, r"no folder no such folder; give .*llava-hf/llava-1\.5-7b-hf"),
+        *(
+            (name, CheckpointNotFound, rf"no folder {name}, and no model on the Hub can have that name; give")
+            for name in ("a/b--c", "runs/job--1", "foo/bar.git", "a/b..c", "a/" + "b" * 97)
+        ),
+        ("x" * 300, CheckpointNotFound, r"no folder x+; give the path"),
     ],
 )
 def test_each_fault_has_its_own_sentence(
