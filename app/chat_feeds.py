@@ -10,6 +10,7 @@ from typing import Any
 from app.browser_event import BrowserEvent
 from app.sidebar_view import CONVERSATIONS_A_PAGE, ListView, sidebar_html
 from app.thread_view import thread_html
+from conversations.search import MAX_FOUND
 from conversations.store import ConversationStore
 
 Feeds = dict[str, dict[str, Any]]
@@ -59,20 +60,25 @@ class ChatFeeds:
         """The conversations of a view, pinned ones first. A search looks at the archived ones too."""
         searched = view.search.strip()
         archived = None if searched and not view.archived else view.archived
+        most = MAX_FOUND if searched else MAX_LISTED
+        shown = min(view.shown, most)
         found = self._store.history.recent(
-            owner, searched, limit=view.shown + 1, archived=archived, tag=view.tag or None
+            owner, searched, limit=shown + 1, archived=archived, tag=view.tag or None
         )
-        more = len(found) > view.shown
+        older = len(found) > shown
+        more = older and shown < most  # the page asks on while there are more than it has
         message = {
             "n": self.number(),
             # Told back as it was sent: browsers strip other characters than Python does.
             "search": view.search,
-            "shown": view.shown,
+            "shown": shown,
             "archived": view.archived,
             "tag": view.tag,
             "more": more,
             "tags": list(self._store.history.tags(owner)),
-            "html": sidebar_html(found[: view.shown], view, now=datetime.now().astimezone(), more=more),
+            "html": sidebar_html(
+                found[:shown], view, now=datetime.now().astimezone(), more=more, cut=older and not more
+            ),
         }
         return {"list": message}
 

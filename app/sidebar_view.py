@@ -33,9 +33,10 @@ def sidebar_html(
     *,
     now: datetime,
     more: bool = False,
+    cut: bool = False,
 ) -> str:
     """Groups in order, newest first. `now` carries the time zone in which days are counted; `more`: there are older
-    ones."""
+    ones to be shown; `cut`: there are older ones, and no list is longer than this."""
     view = view or ListView()
     if not conversations:
         return f'<p class="no-chats">{_nothing(view)}</p>'
@@ -43,7 +44,7 @@ def sidebar_html(
     for name, group in groupby(conversations, key=lambda each: _group(each, view, now)):
         lines = "".join(_line(each) for each in group)
         parts.append(f'<section class="days"><h2>{name}</h2><ul>{lines}</ul></section>')
-    return "".join(parts) + (MORE if more else "")
+    return "".join(parts) + (MORE if more else "") + (_cut(len(conversations), view) if cut else "")
 
 
 def day_name(moment: datetime, now: datetime) -> str:
@@ -80,6 +81,11 @@ def _nothing(view: ListView) -> str:
         if view.archived
         else "Your conversations will appear here."
     )
+
+
+def _cut(num_shown: int, view: ListView) -> str:
+    rest = "narrow the words to find others" if view.search.strip() else "search for the others"
+    return f'<p class="no-more">These are the newest {num_shown:,}; {rest}.</p>'
 
 
 def _line(conversation: ConversationSummary) -> str:

@@ -21,7 +21,8 @@ from conversations.turns import ConversationSummary
 
 MAX_SEARCH_LENGTH = 200
 MAX_FOUND = 500
-"""Conversations that one search looks at; who finds more asks for another word."""
+"""Conversations that one search shows; who finds more asks for another word. One more is looked for, so that who asks
+sees that there are more."""
 
 _BATCH = 300
 _FIRST_LOOK = 20_000
@@ -55,7 +56,7 @@ def recent(
     if words.strip():
         phrases = searched(words)
         narrowed = _narrowed(owner, archived, tag)
-        found = _found(session, owner, phrases, narrowed, min(offset + limit, MAX_FOUND))
+        found = _found(session, owner, phrases, narrowed, min(offset + limit, MAX_FOUND + 1))
         page = _highlighted(session, phrases, found[offset : offset + limit])
     else:
         page = _newest(session, owner, tag, archived, offset + limit)[offset : offset + limit]

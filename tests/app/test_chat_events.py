@@ -9,12 +9,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from app import chat_feeds
 from app.browser_event import BrowserEvent
 from app.chat_events import ChatEvents
 from app.own_events import EVENTS as OWN
 from app.picture_routes import Tickets
 from app.turns import Choices, Turns
 from app.worker_status import WorkerStatus
+from conversations import search
 from conversations.errors import InvalidText, NotFound
 from conversations.messages import ImageRef
 from conversations.store import ConversationStore
@@ -308,6 +310,33 @@ def test_the_list_comes_in_pages_also_what_was_searched_for(
     ]  # fmt: skip
     assert listed(search="zebra") == (3, True) and listed(search="zebra", shown=6) == (4, False)
     assert "notice" in events.answered(events.list, ANN, {"shown": "many"})
+
+
+def test_where_the_list_ends_before_the_last_one_it_says_so_and_offers_no_more(
+    events: ChatEvents, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page asks again while there is more and it has less than it wants: there must be an end of that."""
+    monkeypatch.setattr(chat_feeds, "MAX_LISTED", 60)
+    monkeypatch.setattr(chat_feeds, "MAX_FOUND", 52)
+    monkeypatch.setattr(search, "MAX_FOUND", 52)
+
+    def listed(shown: int, **data: Any) -> tuple[int, bool, str]:
+        told = events.answered(events.list, ANN, {"shown": shown, **data})["list"]
+        assert not (told["more"] and told["shown"] < shown), "the page would ask for ever"
+        return told["html"].count('data-do="open"'), told["more"], told["html"]
+
+    for number in range(60):
+        store.add_question(ANN, store.create(ANN).id, f"{'zebra' if number > 7 else 'okapi'} {number}")
+    for all_of_them in (listed(100), listed(100, search="zebra")):
+        assert all_of_them[1] is False and "no-more" not in all_of_them[2]
+    store.add_question(ANN, store.create(ANN).id, "zebra, and one too many")
+    for wanted in (60, 100, 10**9):
+        number, more, html = listed(wanted)
+        assert (number, more) == (60, False) and "newest 60" in html
+    for wanted in (52, 100, 10**9):
+        number, more, html = listed(wanted, search="zebra")
+        assert (number, more) == (52, False) and "newest 52" in html and "narrow" in html
+    assert listed(51, search="zebra")[1] is True and listed(59)[1] is True
 
 
 def test_more_answers_at_once_than_one_may_have_are_refused_with_the_limit_and_the_key(

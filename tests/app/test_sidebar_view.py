@@ -56,6 +56,13 @@ def test_a_button_for_more_stands_below_the_last_one_where_there_are_more() -> N
     assert "Show more" not in sidebar_html(one, now=NOW)
 
 
+def test_where_more_cannot_be_shown_a_sentence_says_how_many_there_are_and_how_to_find_the_others() -> None:
+    one = [ConversationSummary("a1", "first", NOW)]
+    listed, found = (sidebar_html(one, view, now=NOW, cut=True) for view in (None, ListView(search="x")))
+    assert "These are the newest 1; search for the others." in listed and "Show more" not in listed
+    assert "These are the newest 1; narrow the words to find others." in found
+
+
 def test_hits_are_marked_where_they_stand_and_everything_around_them_is_escaped() -> None:
     hit = Snippet("a <zebra> here", (Span(3, 8),))
     found = ConversationSummary(

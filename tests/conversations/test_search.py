@@ -176,3 +176,16 @@ def test_words_in_different_turns_find_the_conversation(store: ConversationStore
         assert [found.id for found in store.recent("ann", typed)] == [both.conversation_id], typed
     for typed in ("under_score shark", "score_under whale", "m under_score here_a"):
         assert store.recent("ann", typed) == [], typed
+
+
+def test_a_search_gives_one_more_than_it_shows_so_that_who_asks_sees_that_there_are_more(
+    store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MAX_FOUND", 3)
+    for number in range(3):
+        asked(store, f"a whale, number {number}")
+    assert len(store.recent("ann", "whale", limit=4)) == 3
+    for number in range(3, 6):
+        asked(store, f"a whale, number {number}")
+    assert len(store.recent("ann", "whale", limit=4)) == len(store.recent("ann", "whale", limit=100)) == 4
+    assert store.recent("ann", "whale", limit=4, offset=4) == []
