@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -125,12 +126,12 @@ class LibraryRoutes:
 async def _written(request: Request, file: Path) -> bool:
     """Whether the whole body is in the file now; False where it is too large."""
     num_bytes = 0
-    with file.open("xb") as place:
+    async with await anyio.open_file(file, "xb") as place:
         async for piece in request.stream():
             num_bytes += len(piece)
             if num_bytes > MAX_BYTES:
                 return False
-            await run_in_threadpool(place.write, piece)
+            await place.write(piece)
     return True
 
 
