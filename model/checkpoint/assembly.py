@@ -18,6 +18,7 @@ from transformers.models.llava.configuration_llava import LlavaConfig
 
 from ..checkpoint_errors import CheckpointFormatError, DeviceError
 from ..llava import Llava
+from .base_numbers import SAMPLED, Numbers, numbers_of
 from .config import FOREIGN_FAULTS
 from .key_names import EMBEDDING_KEY, HEAD_KEY
 from .placement import Placement
@@ -48,15 +49,21 @@ def fill(
     quantize: Quantize,
     placement: Placement,
     report: OnProgress,
-) -> None:
-    """Read every tensor of the plan into the empty model, and check that none is left. Raises CheckpointError."""
+) -> dict[str, Numbers]:
+    """Read every tensor of the plan into the empty model, and check that none is left. Raises CheckpointError.
+
+    Returns by which numbers an adapter that is made on this model will know it again.
+    """
     make_room(model, quantize, dtype)
     wanted = _parameters(model)
     tied = bool(model.config.tie_word_embeddings)
     _check_names(wanted, plan, folder, tied)
+    numbers: dict[str, Numbers] = {}
     for done, (name, tensor) in enumerate(plan.read(), start=1):
         module, parameter = wanted[name]
         _check_shape(name, tensor, _shape_of(module, parameter), plan)
+        if name in SAMPLED:
+            numbers[name] = numbers_of(tensor)
         try:
             new = _placed(module, parameter, tensor, dtype, placement.device_of(name))
         except torch.OutOfMemoryError as error:
@@ -69,6 +76,7 @@ def fill(
     _tie(model, folder, tied, HEAD_KEY in plan.places)
     placement.finish(model)
     model.eval()
+    return numbers
 
 
 def _parameters(model: Llava) -> dict[str, tuple[nn.Module, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerFast
 
@@ -10,6 +11,7 @@ from conversations.template import Template
 
 from ..llava import Llava
 from ..pixels import PixelConfig
+from .base_numbers import Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +30,6 @@ class LoadedModel:
     image_wrap: tuple[str, str] | None = None  # special tokens around a picture (mm_use_im_start_end)
     quantize: str = "none"  # "none", "8bit" or "4bit"
     told: tuple[str, ...] = ()  # what was recognised and why, in sentences
+    base_numbers: Mapping[str, Numbers] = field(
+        default_factory=dict
+    )  # by which an adapter knows its base again

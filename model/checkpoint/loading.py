@@ -17,6 +17,7 @@ from ..checkpoint_errors import CheckpointFormatError, DeviceError
 from ..device import choose_device, choose_dtype
 from ..prompt import MissingToken, render
 from .assembly import empty_model, fill
+from .base_numbers import check_base
 from .config import own_keys, transformers_config
 from .heap import large_blocks_apart
 from .hub import Hub
@@ -73,7 +74,9 @@ def load(
         fetch=hub.fetch,
     )
     if adapter is not None:
-        apply_adapter(found.plan, hub.fetch(str(adapter)), found.told)
+        with_adapter = hub.fetch(str(adapter))
+        check_base(with_adapter, str(source), found.plan.before_updates)
+        apply_adapter(found.plan, with_adapter, found.told)
     for sentence in found.told:
         _log.info("%s", sentence)
     chosen_template, pixels = own_keys(found.config_path, found.values, template)
@@ -89,7 +92,7 @@ def load(
         placement = on_one(torch_device)
     report(LOOKED_AT)
     with large_blocks_apart():
-        fill(
+        numbers = fill(
             model,
             found.plan,
             folder=folder,
@@ -113,6 +116,7 @@ def load(
         image_wrap=image_wrap,
         quantize=bits,
         told=tuple(found.told),
+        base_numbers=numbers,
     )
 
 

@@ -29,9 +29,15 @@ PROJECTOR_FILE = "projector.safetensors"
 """The projector that was trained along, with the keys of model/projector.py."""
 
 NON_LORA = ("non_lora_trainables.safetensors", "non_lora_trainables.bin")
+"""The same of LLaVA's own making, with the keys of that code."""
 
 _LORA_KEY = re.compile(r"(?P<module>.+)\.lora_(?P<half>[AB])(\.default)?\.weight")
-_NOT_MERGED = ("use_dora", "use_qalora", "alora_invocation_tokens", "target_parameters")
+_NOT_MERGED = (
+    "use_dora", "use_qalora", "alora_invocation_tokens", "target_parameters", "fan_in_fan_out", "layer_replication",
+    "lora_bias",
+)  # fmt: skip
+_CHANGES_ITS_BASE = ("pissa", "olora", "corda", "loftq")
+"""Beginnings of init_lora_weights that take their first update out of the base's own weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,23 @@ def base_of_adapter(folder: Path) -> str:
 
 
 def apply_adapter(plan: Plan, folder: Path, told: list[str]) -> None:
-    """Plan that an adapter of peft's or LLaVA's making is merged as the weights are read. Raises CheckpointError."""
+    """Plan that an adapter of peft's or LLaVA's making is merged as the weights are read, with the projector that was
+    trained along. Raises CheckpointError."""
+    apply_updates(plan, folder, told)
+    for file in projector_files(folder):
+        take_projector(plan, file)
+        told.append(f"{file} holds the projector that was trained along.")
+
+
+def projector_files(folder: Path) -> tuple[Path, ...]:
+    """Files of a projector beside an adapter; ours goes before LLaVA's own, which is read first."""
+    theirs = next((folder / name for name in NON_LORA if (folder / name).is_file()), None)
+    ours = folder / PROJECTOR_FILE
+    return tuple(file for file in (theirs, ours) if file is not None and file.is_file())
+
+
+def apply_updates(plan: Plan, folder: Path, told: list[str]) -> None:
+    """Plan that the low-rank updates are added, and what the adapter's own file replaces is replaced."""
     config = _config(folder)
     file = next((folder / name for name in ADAPTER_WEIGHTS if (folder / name).is_file()), None)
     if file is None:
@@ -88,8 +110,6 @@ def apply_adapter(plan: Plan, folder: Path, told: list[str]) -> None:
         down, up = weights.get(keys["A"]).clone(), weights.get(keys["B"]).clone()
         plan.updates[name] = LoraUpdate(down, up, _scale(config, module, len(down)), file)
     plan.take(weights, whole.get)
-    if (folder / PROJECTOR_FILE).is_file():
-        take_projector(plan, folder / PROJECTOR_FILE)
     made_on = config.get("base_model_name_or_path")
     origin = f", made on {made_on}" if made_on else ""
     told.append(f"{file} holds {len(halves)} low-rank updates{origin}: merged as they are read.")
@@ -103,8 +123,8 @@ def take_projector(plan: Plan, file: Path) -> None:
     unknown = plan.take(weights, names.get)
     if unknown:
         raise CheckpointFormatError(
-            f"{file} holds {min(unknown)}, which is no part of this model's projector; write only linear_1 and "
-            "linear_2, or use the base that it was trained on."
+            f"{file} holds {min(unknown)}, which is no part of this model's projector; give the base that it was "
+            "trained on. A LoRA folder that trained more than the projector is a --model, and its base a --model-base."
         )
 
 
@@ -137,9 +157,20 @@ def _config(folder: Path) -> dict[str, Any]:
             raise UnsupportedCheckpoint(
                 f"{path} says {key} {config[key]!r}, which is not read; choose a plain LoRA."
             )
+    init = config.get("init_lora_weights")
+    if isinstance(init, str) and init.lower().startswith(_CHANGES_ITS_BASE):
+        raise UnsupportedCheckpoint(
+            f"{path} says init_lora_weights {init!r}, so it fits a changed base; save it as a plain LoRA with peft's "
+            "path_initial_model_for_weight_conversion."
+        )
     if config.get("bias", "none") != "none":
         raise UnsupportedCheckpoint(
             f"{path} says bias {config['bias']!r}; only adapters that leave biases alone are read."
+        )
+    if not isinstance(config.get("alpha_pattern") or {}, dict):
+        raise CheckpointFormatError(
+            f"{path} says alpha_pattern {config['alpha_pattern']!r}; it must be an object of names and numbers. Copy "
+            "the adapter again."
         )
     return config
 
@@ -157,6 +188,8 @@ def _scale(config: Mapping[str, Any], module: str, rank: int) -> float:
         if fits:
             alpha = value
             break
-    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool):
-        raise CheckpointFormatError(f"lora_alpha of {module} is {alpha!r}; it must be a number.")
+    if not isinstance(alpha, (int, float)) or isinstance(alpha, bool) or not math.isfinite(alpha):
+        raise CheckpointFormatError(
+            f"lora_alpha of {module} is {alpha!r}; it must be a number. Copy the adapter again."
+        )
     return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)

@@ -88,6 +88,13 @@ class Plan:
         for place in (*self.places.values(), *self.bases.values()):
             place.weights.close()
 
+    def before_updates(self, name: str) -> Tensor | None:
+        """One tensor of the base, on the CPU, perhaps a view; None where the plan has none of that name."""
+        place, base = self.places.get(name), self.bases.get(name)
+        if place is None or base is None:
+            return None if place is None else place.read()
+        return _summed(place.read(), base.read(), place, base)
+
     def _tensor(self, name: str) -> Tensor:
         place = self.places[name]
         tensor = place.read()

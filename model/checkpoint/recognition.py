@@ -16,6 +16,7 @@ from ..checkpoint_errors import (
     IncompleteCheckpoint,
     UnsupportedCheckpoint,
 )
+from .base_numbers import check_base
 from .chat_template import template_of_chat
 from .config import is_transformers, read_config
 from .json_file import read_object
@@ -67,6 +68,7 @@ def _adapter_alone(folder: Path, base: str | None, tower: str | None, fetch: Fet
     if base is None:
         raise IncompleteCheckpoint(needs_base(folder, "an adapter", base_of_adapter(folder)))
     found = recognise(fetch(base), base=None, tower=tower, fetch=fetch)
+    check_base(folder, base, found.plan.before_updates)
     apply_adapter(found.plan, folder, found.told)
     return found
 

@@ -16,9 +16,10 @@ from ..checkpoint_errors import (
     IncompleteCheckpoint,
     UnsupportedCheckpoint,
 )
+from .base_numbers import check_base
 from .json_file import read_object
-from .key_names import EMBEDDING_KEY, LANGUAGE, TOWER, layout_of, without_adapter_prefix
-from .lora import NON_LORA, apply_adapter, base_of_adapter, is_adapter
+from .key_names import EMBEDDING_KEY, LANGUAGE, PROJECTOR, TOWER, layout_of, without_adapter_prefix
+from .lora import NON_LORA, PROJECTOR_FILE, apply_updates, base_of_adapter, is_adapter, take_projector
 from .plan import Place, Plan
 from .recognised import Recognised
 from .reference_config import fit_of, projector_type, template_of, transformers_values
@@ -45,7 +46,7 @@ def recognise_reference(
         _take_full(folder, base_folder, plan, told)
     elif is_adapter(folder):
         _take_base(folder, "an adapter", base_folder, base_of_adapter(folder), plan, told)
-        _take_file(_first(folder, NON_LORA), plan, told)
+        _take_non_lora(folder, plan, told)
     elif (file := _first(folder, PROJECTOR_FILES)) is not None:
         _take_base(
             folder,
@@ -64,7 +65,8 @@ def recognise_reference(
     with_tokenizer = folder if has_tokenizer(folder) or base_folder is None else base_folder
     found = Recognised(folder, told, own, plan, load_tokenizer(with_tokenizer))
     if is_adapter(folder) and not has_weights(folder):
-        apply_adapter(plan, folder, told)
+        check_base(folder, str(base), plan.before_updates)
+        apply_updates(plan, folder, told)
     _settle_vocabulary(found, values)
     return found
 
@@ -133,10 +135,22 @@ def _take_base(folder: Path, what: str, base: Path | None, made_on: str, plan: P
     told.append(f"{folder} holds {what}; the language model is read from {base}.")
 
 
-def _take_file(file: Path | None, plan: Plan, told: list[str]) -> None:
+def _take_non_lora(folder: Path, plan: Plan, told: list[str]) -> None:
+    """What was trained beside the updates: always the projector, unless the base brings one."""
+    file = _first(folder, NON_LORA)
+    if file is not None:
+        _take_file(file, plan, told)
+    if (folder / PROJECTOR_FILE).is_file():
+        take_projector(plan, folder / PROJECTOR_FILE)
+    if not any(name.startswith(PROJECTOR) for name in plan.places):
+        raise CheckpointNotFound(
+            f"{folder} has no {' or '.join(NON_LORA)}, where LLaVA's code keeps the projector of a LoRA folder, and "
+            "its base has none; copy that file into it."
+        )
+
+
+def _take_file(file: Path, plan: Plan, told: list[str]) -> None:
     """Tensors of one file beside a base, going before the base's."""
-    if file is None:
-        return
     weights = Weights.of_files([file])
     inside = without_adapter_prefix(weights.keys)
     layout = layout_of(inside.values())

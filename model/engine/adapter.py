@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from model.checkpoint.base_numbers import check_numbers
 from model.checkpoint.key_names import HEAD_KEY, LANGUAGE, PROJECTOR
-from model.checkpoint.lora import NON_LORA, PROJECTOR_FILE, LoraUpdate, apply_adapter, take_projector
+from model.checkpoint.lora import LoraUpdate, apply_adapter
 from model.checkpoint.plan import Place, Plan
 from model.checkpoint.weights import Weights
 from model.checkpoint_errors import CheckpointError, CheckpointFormatError
@@ -46,10 +47,8 @@ def read_adapter(name: str, folder: Path, model: Llava) -> Adapter:
     """Reads an adapter folder for this model. Raises AdapterError, which names the file and the remedy."""
     try:
         plan = Plan(places=dict.fromkeys(model.state_dict(), _OF_THE_MODEL))
+        check_numbers(folder, model.state_dict().get)
         apply_adapter(plan, folder, [])
-        for file in (*(folder / name for name in NON_LORA), folder / PROJECTOR_FILE):
-            if file.is_file():  # a projector in a file of its own goes before one in the adapter's
-                take_projector(plan, file)
         deltas, of_projector = _sorted(plan, folder, model)
         projector = _projector(plan, of_projector, folder, model)
     except CheckpointError as error:

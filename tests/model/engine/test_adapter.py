@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from model import checkpoint
 from model.checkpoint import LoadedModel
+from model.checkpoint.base_numbers import write_base
 from model.engine.errors import AdapterError, UnknownAdapter
 from model.engine.request import Finished, GenerationRequest
 from model.engine.scheduler import ChunkSizes
@@ -222,3 +223,35 @@ def test_what_is_no_adapter_for_this_model_is_refused_by_its_file(
         asyncio.run(engine.load_adapter("a", tmp_path))
     with pytest.raises(AdapterError, match="base model's name"):
         asyncio.run(engine.load_adapter(loaded.name, tmp_path))
+
+
+def test_an_adapter_that_was_made_on_another_model_is_refused(
+    engine: SlotEngine, loaded: LoadedModel, tmp_path: Path
+) -> None:
+    write_adapter(tmp_path, loaded, 1)
+    write_base(tmp_path, loaded.base_numbers)
+    asyncio.run(engine.load_adapter("a", tmp_path))
+    other = checkpoint.load(write_tiny_checkpoint(tmp_path / "other", seed=3), device="cpu")
+    write_base(tmp_path, other.base_numbers)
+    with pytest.raises(AdapterError, match=r"was made for another base.*embed_tokens"):
+        asyncio.run(engine.load_adapter("b", tmp_path))
+
+
+def test_llavas_own_file_of_a_projector_is_read_too_and_ours_goes_before_it(
+    engine: SlotEngine, loaded: LoadedModel, tmp_path: Path
+) -> None:
+    adapted = write_adapter(tmp_path, loaded, 1, modules_to_save=["multi_modal_projector"])
+    expected = expected_of(loaded, adapted)
+    move_projector(tmp_path)
+    ours = load_file(tmp_path / "projector.safetensors")
+    theirs = {
+        f"model.mm_projector.{'0' if '1' in name else '2'}.{name[9:]}": each for name, each in ours.items()
+    }
+    torch.save(theirs, tmp_path / "non_lora_trainables.bin")
+    (tmp_path / "projector.safetensors").unlink()
+    asyncio.run(engine.load_adapter("a", tmp_path))
+    assert answers(engine, requests_for(loaded, "a")) == expected
+    torch.save({key: each * 0 for key, each in theirs.items()}, tmp_path / "non_lora_trainables.bin")
+    save_file(ours, tmp_path / "projector.safetensors")
+    asyncio.run(engine.load_adapter("b", tmp_path))
+    assert answers(engine, requests_for(loaded, "b")) == expected
