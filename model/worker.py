@@ -3,8 +3,9 @@
     python -m model.worker --model model/demo --port 8001
 
 It binds its port and answers /health before torch is imported, tells how far the loading is, and stays up with the
-reason when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason. When the
-engine breaks (a fault of the GPU, say) it ends with status 70, so that whoever watches it starts it anew.
+reason when loading fails. SIGTERM lets running answers finish for a moment and ends the others with a reason; ten
+seconds later the process is gone, whatever the network is doing. When the engine breaks (a fault of the GPU, say) it
+ends with status 70, so that whoever watches it starts it anew.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from model.serving import ModelChoice, load_in_background
 
 _log = logging.getLogger("model.worker")
 FINISH_SECONDS = 6.0
-"""How long running answers may go on after SIGTERM; with what follows, the worker is gone within ten seconds."""
+"""How long running answers may go on after SIGTERM; then they are ended with the reason."""
+LEAVE_SECONDS = 9.5
+"""When the process goes at the latest, though a step still runs or a picture is still being decoded."""
 BACKLOG = 128
 BROKEN_STATUS = 70
 """The exit status of a worker whose engine broke: nothing is wrong with how it was started, a new one may well work."""
@@ -177,6 +180,8 @@ class WorkerServer(uvicorn.Server):
         self._on_started = on_started
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._last_resort = threading.Timer(LEAVE_SECONDS, _leave, (readiness,))
+        self._last_resort.daemon = True
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -193,9 +198,16 @@ class WorkerServer(uvicorn.Server):
 
     def begin_exit(self) -> None:
         """From any thread or signal handler: stop accepting, finish or fail what runs, end."""
-        if self._loop is not None and not self.should_exit:
-            self._loop.call_soon_threadsafe(self._start_closing)
+        if self.should_exit:
+            return
         self.should_exit = True
+        self._last_resort.start()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._start_closing)
+
+    def has_ended(self) -> None:
+        """Everything is closed, the loop and its threads included: nobody has to be cut short any more."""
+        self._last_resort.cancel()
 
     def _start_closing(self) -> None:
         self._closing = asyncio.ensure_future(self._close_engine())
@@ -215,9 +227,21 @@ def _watch_parent(server: WorkerServer) -> None:
     while sys.stdin.buffer.read(1):
         pass
     _log.info("the parent process has gone")
-    # If the loop hangs in native code the process must go all the same: nobody is left to end it.
-    threading.Timer(FINISH_SECONDS + 3.0, os._exit, (1,)).start()
     server.begin_exit()
+
+
+def _leave(readiness: Readiness) -> None:
+    """The end of the process, though a thread of it still runs: native code cannot be interrupted."""
+    _log.warning("something still runs and is cut short")
+    status = exit_status(readiness)
+    _flush()
+    os._exit(status)
+
+
+def _flush() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    sys.stdout.flush()
 
 
 def run(settings: WorkerSettings) -> int:
@@ -251,7 +275,10 @@ def run(settings: WorkerSettings) -> int:
         _log.warning("anybody who reaches %s:%d can use this model; set %s", host, port, TOKEN_VARIABLE)
     if settings.exit_with_parent:
         threading.Thread(target=_watch_parent, args=(server,), name="parent", daemon=True).start()
-    asyncio.run(server.serve([listener]))
+    try:
+        asyncio.run(server.serve([listener]))
+    finally:
+        server.has_ended()
     return exit_status(readiness)
 
 
@@ -270,8 +297,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout
     )
     status = run(read_settings(argv))
-    sys.stdout.flush()
-    # The loading thread may stand inside a native import that cannot be interrupted; everything is closed by now.
+    _flush()
+    # The loading thread may stand inside a native import that cannot be interrupted, the engine's in a step that takes
+    # long; everything else is closed by now.
     os._exit(status)
 
 

@@ -26,6 +26,8 @@ from model.engine.task import Task
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+CLOSE_SECONDS = 2.0
+"""How long closing waits for the step that is running. On a CPU one may take many seconds, and nobody reads it then."""
 
 
 class EngineThread:
@@ -82,11 +84,22 @@ class EngineThread:
             self._changed.notify_all()
 
     def close(self, reason: str) -> None:
-        """Ends everything with EngineClosed and waits for the thread."""
+        """Everybody hears EngineClosed at once, also while a step is running; for that it waits CLOSE_SECONDS at most.
+
+        What is allocated is given back when the step is through.
+        """
         with self._changed:
             self._close_reason = self._close_reason or reason
+            self._dismiss(EngineClosed(self._close_reason))
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive():
+            _log.warning("closed while a step was running, which is not waited for")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread is still there."""
+        return self._thread.is_alive()
 
     # --- in the thread --------------------------------------------------------------------------------
 
@@ -266,12 +279,22 @@ class EngineThread:
     def _end_all(self, error: EngineError) -> None:
         """Everybody hears it, and nothing stays allocated."""
         with self._changed:
-            for task in [*self.scheduler.line, *self.scheduler.running]:
+            self._dismiss(error)
+            for task in self.scheduler.running:
                 self.scheduler.leave(task)
-                task.job.tell(error)
             for slot in self.scheduler.table.slots:
                 self._forget(slot)
             self._stepper.pictures.forget()
+
+    def _dismiss(self, error: EngineError) -> None:
+        """The last thing that anybody is told; who has a slot keeps it until the thread comes to it."""
+        waiting = list(self.scheduler.line)
+        ended = [task.job for task in [*waiting, *self.scheduler.running] if not task.job.cancelled]
+        tell_all((job, error) for job in ended)
+        for job in ended:
+            job.cancel()
+        for task in waiting:
+            self.scheduler.leave(task)
 
     def _tell_positions(self) -> None:
         tell_all((task.job, Waiting(place)) for place, task in enumerate(self.scheduler.line, start=1))

@@ -18,6 +18,7 @@ from conversations.messages import Message
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 1700  # tokens: several seconds of the tiny model
+SLOW = 77  # an answer of so many tokens is the one that takes long in tests.model.slow_worker
 
 
 def data_url(colour: str, kind: str = "PNG", **options: Any) -> str:

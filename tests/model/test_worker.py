@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,8 @@ import pytest
 
 import model.worker
 from app.worker_client import (
+    ChatRequest,
+    Piece,
     WorkerClient,
     WorkerDied,
     WorkerError,
@@ -24,10 +28,11 @@ from app.worker_client import (
     WorkerUnreachable,
 )
 from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
+from conversations.messages import Message
 from model.door.readiness import Readiness
 from model.serving import ModelChoice
 from model.worker import BROKEN_STATUS, read_settings, run
-from tests.model.asking_worker import ROOT, started, wait_for
+from tests.model.asking_worker import ROOT, SLOW, started, wait_for
 from tests.model.door.scripted_engine import ScriptedEngine, served
 
 
@@ -70,15 +75,7 @@ def test_a_killed_worker_is_told_in_mid_answer_and_the_next_one_answers(tmp_path
 
 def test_on_sigterm_running_answers_end_with_a_reason_within_ten_seconds(tmp_path: Path) -> None:
     """With an engine that plays a script: how the server ends does not depend on the network."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.model.door.scripted_engine", str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    try:
-        client = WorkerClient(f"http://127.0.0.1:{port}")
-        wait_for(lambda: _ready(client), seconds=30)
+    with running(tmp_path, "tests.model.door.scripted_engine", "PORT") as (child, client):
         events = started(client, "Count")
         begun = time.monotonic()
         child.terminate()
@@ -86,9 +83,49 @@ def test_on_sigterm_running_answers_end_with_a_reason_within_ten_seconds(tmp_pat
             list(events)
         assert refused.value.code == "shutting_down"
         assert child.wait(12) == 0 and time.monotonic() - begun < 10
+
+
+@contextmanager
+def running(tmp_path: Path, *command: str) -> Iterator[tuple[subprocess.Popen[bytes], WorkerClient]]:
+    """A worker's process that is ready, started by `python -m` with these words and its port behind them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [str(port) if word == "PORT" else word for word in command]
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, stdout=log, stderr=log)
+    try:
+        client = WorkerClient(f"http://127.0.0.1:{port}")
+        wait_for(lambda: _ready(client), seconds=60)
+        yield child, client
     finally:
         child.kill()
         child.wait()
+
+
+def test_on_sigterm_a_reader_is_told_and_the_process_leaves_though_a_step_takes_long(
+    checkpoint_folder: Path, tmp_path: Path
+) -> None:
+    """The whole worker, with less patience than in earnest and a step of half a minute."""
+    with running(tmp_path, "tests.model.slow_worker", str(checkpoint_folder), "PORT") as (child, client):
+        question = (Message("user", ("Count",)),)
+        events = client.stream(ChatRequest(question, temperature=0.0, max_new_tokens=SLOW))
+        assert any(isinstance(event, Piece) for event in events)
+        begun = time.monotonic()
+        child.terminate()
+        with pytest.raises(WorkerRefused, match="shutting down") as refused:
+            list(events)
+        assert refused.value.code == "shutting_down"
+        assert child.wait(12) == 0 and time.monotonic() - begun < 10
+    assert "ended" in (tmp_path / "log").read_text().splitlines()[-1]
+
+
+def test_on_sigterm_the_process_leaves_whatever_hangs(tmp_path: Path) -> None:
+    with running(tmp_path, "tests.model.door.scripted_engine", "PORT", "stuck") as (child, client):
+        started(client, "Count").close()  # type: ignore[attr-defined]
+        child.terminate()
+        assert child.wait(10) == 0
+    assert "cut short" in (tmp_path / "log").read_text()
 
 
 def _ready(client: WorkerClient) -> bool:

@@ -1,5 +1,5 @@
 """An engine that plays a script, for tests of the door that need no network; and a worker around it, to be started by
-`python -m tests.model.door.scripted_engine PORT` for tests of its end."""
+`python -m tests.model.door.scripted_engine PORT [stuck]` for tests of its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,17 +102,27 @@ def served(engine: ScriptedEngine) -> Served:
     )  # fmt: skip
 
 
-def main(port: int) -> None:
+class StuckEngine(ScriptedEngine):
+    """Its close hangs in a thread, as if in native code."""
+
+    async def close(self, reason: str = "the worker is shutting down") -> None:
+        await asyncio.to_thread(time.sleep, 60)
+
+
+def main(port: int, kind: type[ScriptedEngine]) -> None:
     """A worker that loads for a second, and whose answers then take a piece every 0.1 s, without end."""
     import uvicorn
 
+    import model.worker
     from model.door.routes import build_app
     from model.worker import TOKEN_VARIABLE, WorkerServer, listen
 
     logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+    if kind is StuckEngine:
+        model.worker.FINISH_SECONDS, model.worker.LEAVE_SECONDS = 0.2, 1.5
     pieces: list[Event | float] = [step for number in range(9999) for step in (0.1, Piece(f"{number} "))]
     readiness = Readiness("scripted")
-    loading = threading.Timer(1.0, readiness.ready, (served(ScriptedEngine([Reading(), *pieces])),))
+    loading = threading.Timer(1.0, readiness.ready, (served(kind([Reading(), *pieces])),))
     config = uvicorn.Config(
         build_app(readiness, os.environ.get(TOKEN_VARIABLE)),
         log_config=None,
@@ -124,4 +135,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), StuckEngine if sys.argv[2:] == ["stuck"] else ScriptedEngine)

@@ -14,6 +14,7 @@ import pytest
 
 from model import checkpoint
 from model.checkpoint import LoadedModel
+from model.engine import engine_thread
 from model.engine.errors import CacheTooSmall, EngineClosed, GenerationFailed, OutOfMemory, QueueFull
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading, Waiting
 from model.engine.scheduler import ChunkSizes
@@ -321,3 +322,41 @@ def test_a_closed_engine_refuses(loaded: LoadedModel) -> None:
     asyncio.run(engine.close())
     with pytest.raises(EngineClosed, match="it is late"):
         answer(engine, ask(loaded, "Hi"))
+
+
+def test_closing_tells_everybody_at_once_though_a_step_takes_long(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Stepper.run
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
+        if answering:
+            begun.set()
+            goes_on.wait(60)
+        return whole(self, answering, chunks)
+
+    monkeypatch.setattr(Stepper, "run", run)
+    monkeypatch.setattr(engine_thread, "CLOSE_SECONDS", 0.2)
+    engine = SlotEngine(loaded, num_slots=1)
+
+    async def close_in_a_step() -> list[object]:
+        asked = (all_events(engine, ask(loaded, "Hi", sampling=LONG)) for _ in range(2))
+        readers = [asyncio.create_task(each) for each in asked]
+        while not begun.is_set():
+            await asyncio.sleep(0.005)
+        async with asyncio.timeout(20):
+            await engine.close("it is late")
+            told = await asyncio.gather(*readers, return_exceptions=True)
+        return list(told)
+
+    try:
+        told = asyncio.run(close_in_a_step())
+        assert [type(each) for each in told] == [EngineClosed, EngineClosed], "one was answered, one waited"
+        assert all("it is late" in str(each) for each in told)
+        assert engine._thread.is_running, "else it was told only after the step"
+    finally:
+        goes_on.set()
+    asyncio.run(engine.close())
+    assert not engine._thread.is_running
+    assert engine.num_running == engine.num_waiting == engine.numbers().cache_bytes == 0
