@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from model.checkpoint import LoadedModel
 
 _log = logging.getLogger(__name__)
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 LOADED_SHARE = 0.95
 IMPORT_SHARE = 0.3
 """How much of a small model's start is the import of torch and transformers; a share of the bar, not a measurement."""
@@ -70,6 +71,8 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
         return
     try:
         readiness.progress(0.02)
+        # Pages of 2 MB for large tensors, where the system leaves it to programs; torch reads it once.
+        os.environ.setdefault(LARGE_PAGES, "1")
         from model import checkpoint
 
         readiness.progress(IMPORT_SHARE)

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+from model.serving import LARGE_PAGES
 from scripts.engine_bench import alone, bandwidth, beside_llama_cpp, crowd, machine, memory, over_http
 from scripts.engine_bench.bench import Bench
 from scripts.engine_bench.endless_copy import write_endless_copy
@@ -168,4 +169,7 @@ def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if LARGE_PAGES not in os.environ:  # torch has read it already; as the worker has it, and the peers too
+        os.environ[LARGE_PAGES] = "1"
+        os.execv(sys.executable, [sys.executable, "-m", "scripts.bench_engine", *sys.argv[1:]])
     raise SystemExit(main())

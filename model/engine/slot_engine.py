@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.engine.adapter import Adapter, read_adapter
+from model.engine.apart import apart
 from model.engine.cache_budget import choose_budget
 from model.engine.end_of_sequence import end_of_sequence_ids
 from model.engine.engine_thread import EngineThread
@@ -111,7 +112,7 @@ class SlotEngine:
         """Makes `name` a model that requests may ask for, in place of one of that name. Raises AdapterError."""
         if name == self._loaded.name:
             raise AdapterError(f"{name!r} is the base model's name; give the adapter in {folder} another.")
-        adapter = await asyncio.to_thread(read_adapter, name, folder, self._loaded.model)
+        adapter = await asyncio.to_thread(apart, lambda: read_adapter(name, folder, self._loaded.model))
         replaced = self._adapters.get(name)
         self._adapters[name] = adapter
         if replaced is not None:

@@ -40,11 +40,11 @@ The vision tower is frozen in both stages; its layer before the last gives the p
 ## Measured
 
 `python -m scripts.evaluate_demo`: greedy answers to questions about scenes whose seeds (from {seeds_from:,}) training
-never saw; {held_out:.0%} of the questions are worded in ways that training never saw. Every kind is asked equally often,
-of scenes uniform over one to four things (two to four where a question needs two). Answers are compared by the fact that they
-state, and one that states anything else beside it, or speaks of another thing, is wrong; a description scores the F-measure of
-the placed things that it names. "Majority answer" is what the
-most frequent right answer would score if it were given to every question.
+never saw; {held_out:.0%} of the questions are worded in ways that training never saw. Every kind is
+asked equally often, of scenes uniform over one to four things (two to four where a question needs two). Answers are
+compared by the fact that they state, and one that states anything else beside it, or speaks of another thing, is wrong;
+a description scores the F-measure of the placed things that it names. "Majority answer" is what the most frequent right
+answer would score if it were given to every question.
 
 {table}
 """

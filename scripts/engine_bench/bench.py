@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model import checkpoint
 from model.checkpoint import LoadedModel
+from model.engine.apart import apart
 from model.engine.request import Engine
 from scripts.engine_bench.engine import new_engine
 from scripts.engine_bench.plan import Plan
@@ -32,17 +33,24 @@ class Bench:
     @classmethod
     def open(cls, folder: Path, plan: Plan, rounds: int) -> Bench:
         """Loads the checkpoint twice (each side has weights of its own) and answers once on each side."""
-        loaded = checkpoint.load(folder)
+
+        def load() -> tuple[LoadedModel, Engine]:
+            loaded = checkpoint.load(folder)
+            return loaded, new_engine(loaded)
+
+        loaded, engine = apart(load)
         talks = Talks(loaded)
-        bench = cls(folder, loaded, new_engine(loaded), Reference(str(folder), loaded), talks, plan, rounds)
+        reference = Reference(str(folder), str(loaded.model.device))
+        bench = cls(folder, loaded, engine, reference, talks, plan, rounds)
         request = talks.request(talks.cold(), 2)
         bench.reference.read(request)
         read_one(bench.engine, request)
         return bench
 
     def close(self) -> None:
-        """Ends the engine's thread."""
+        """Ends the engine's thread and the peer's process."""
         asyncio.run(self.engine.close())
+        self.reference.close()
 
     def by_turns(
         self, ours: Callable[[], float], theirs: Callable[[], float]

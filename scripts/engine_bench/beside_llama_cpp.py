@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
+from model.engine.apart import apart
 from model.engine.request import GenerationRequest
 from model.engine.token_text import TokenText
 from scripts.engine_bench.bench import Bench
 from scripts.engine_bench.process import ROOT, PeerFailed
+from scripts.engine_bench.reference import transformers_model
 from scripts.engine_bench.row import Bar, Row
 from scripts.engine_bench.timed import counts_processor_time, read_one, read_together, steady_rate
 
@@ -34,12 +36,12 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @contextmanager
-def llama_cpp(model: LlavaForConditionalGeneration) -> Iterator[Ask]:
-    """llama.cpp with the language model of `model`, to be asked by commands. Raises PeerFailed."""
+def llama_cpp(bench: Bench) -> Iterator[Ask]:
+    """llama.cpp with the language model of the bench's checkpoint, to be asked by commands. Raises PeerFailed."""
     if not (ENVIRONMENT / ".installed").is_file():
         raise PeerFailed("it is not installed; `python -m scripts.install_peers` builds it")
     with tempfile.TemporaryDirectory(prefix="bench-gguf-") as folder:
-        save_language_model(model, Path(folder))
+        apart(lambda: save_language_model(transformers_model(str(bench.folder), bench.loaded), Path(folder)))
         command = [
             str(ENVIRONMENT / "bin" / "python"),
             "-P",
@@ -84,7 +86,7 @@ def rows(bench: Bench) -> list[Row]:
     """Decoding of one stream and of several, and the reading of a prompt, text only on both sides."""
     names = ("decode, one stream", f"decode, {bench.plan.num_streams} streams", "prompt tokens a second")
     try:
-        with llama_cpp(bench.reference.model) as ask:
+        with llama_cpp(bench) as ask:
             ask({"do": "prompt", "ids": list(_text_request(bench, 64, 1).input_ids)})
             return [
                 _decode(bench, ask, names[0], 1, Bar(0.85, 1.0)),

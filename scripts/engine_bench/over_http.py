@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from model.engine.apart import apart
 from scripts.engine_bench.bench import Bench
 from scripts.engine_bench.client import ask_together, body
 from scripts.engine_bench.hf_layout import write_hf_layout
 from scripts.engine_bench.process import PeerFailed, free_port, says, serving
+from scripts.engine_bench.reference import transformers_model
 from scripts.engine_bench.row import Bar, Row
 from scripts.engine_bench.timed import Timed, read_together, seconds
 
@@ -49,7 +51,7 @@ def transformers_serve(bench: Bench) -> Row:
     our_tokens: list[int] = []
     their_tokens: list[int] = []
     with tempfile.TemporaryDirectory(prefix="bench-hf-") as folder:
-        model = str(write_hf_layout(bench.reference.model, bench.loaded, Path(folder)))
+        model = str(apart(lambda: _hf_layout(bench, Path(folder))))
         try:
             with worker(bench) as url, _served_by_transformers(model) as their_url:
                 for base_url, name in ((url, bench.loaded.name), (their_url, model)):
@@ -65,6 +67,10 @@ def transformers_serve(bench: Bench) -> Row:
         except PeerFailed as error:
             return Row.left_out(what, against, " ".join(str(error).split()))
     return _compared(what, against, (ours, our_tokens), (theirs, their_tokens), Bar(2.5, 4.0))
+
+
+def _hf_layout(bench: Bench, folder: Path) -> Path:
+    return write_hf_layout(transformers_model(str(bench.folder), bench.loaded), bench.loaded, folder)
 
 
 @contextlib.contextmanager
