@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -221,6 +222,7 @@ def launch(
     from app.library_routes import LibraryRoutes
     from app.logins import Logins, route_owner
     from app.open_routes import OpenRoutes
+    from app.outer_door import OuterDoor, unforeseen
     from app.page import STYLES, build_page
     from app.picture_routes import PictureRoutes
     from app.sign_in import SignIn
@@ -244,7 +246,8 @@ def launch(
         routes += LibraryRoutes(store, exports, imports, owner_of, may_review).routes()
     if results is not None:
         routes += results.routes(owner_of, may_review)
-    doors = [Middleware(VisitorCookie, local_names_only=alone), Middleware(OpenRoutes, own=routes)]
+    outer = OuterDoor(partial(VisitorCookie, local_names_only=alone))
+    doors = [Middleware(OpenRoutes, own=routes)]
     if everyone:
         doors.append(Middleware(SignIn))
     let_go = (results.let_go,) if results is not None else ()
@@ -263,7 +266,12 @@ def launch(
         theme=theme.theme(),
         css_paths=STYLES,
         head=chat_tab.head_html(),
-        app_kwargs={"middleware": doors, "routes": routes},
+        app_kwargs={
+            "middleware": doors,
+            "routes": routes,
+            "lifespan": outer.lifespan,
+            "exception_handlers": {Exception: unforeseen},
+        },
         max_file_size=MAX_UPLOAD,
         state_session_capacity=STATE_SESSIONS,
         run_history=False,
@@ -275,6 +283,11 @@ def launch(
         prevent_thread_lock=True,
         quiet=True,
     )
+    if not outer.stands:
+        page.close(verbose=False)
+        raise RuntimeError(
+            "the framework served the page without its outer door, which app/outer_door.py makes"
+        )
     return page
 
 

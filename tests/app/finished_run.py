@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from conversations.errors import NotFound
-from model.training.config import DataSource
+from model.training.config import DataSource, TrainingConfig
 from model.training.recipes import config_for
 from model.training.run_folder import RunFolder
 from model.training.status import RunStatus
@@ -57,7 +57,7 @@ class FinishedJob:
     id: str
     name: str
     folder: RunFolder
-    config: object
+    config: TrainingConfig
     phase: str = "done"
     frees_worker: bool = True
 

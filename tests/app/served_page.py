@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,63 @@ from typing import Any
 import httpx
 
 from app.chat_events import ChatEvents
+from app.job_watch import HOST
+from app.jobs import Jobs
 from app.library_exports import LibraryExports
 from app.main import launch
 from app.picture_routes import Tickets
+from app.prompt_view import PromptView
+from app.result_parts import ResultParts
 from app.settings import Settings
+from app.training_parts import TrainingParts
 from app.turns import AsksWorker, Turns
+from app.worker_client import WorkerClient
 from conversations.store import ConversationStore
+from tests.app.finished_run import JOB, FinishedJob, finish
 from tests.app.scripted_worker import READY, ScriptedWorker
 
 
 @dataclass
 class ServedPage:
-    """`app` is the framework's, `store` the log behind the page."""
+    """`app` is the framework's, `store` the log behind the page; `result` is a run that is done."""
 
     url: str
     app: Any
     store: ConversationStore
+    result: FinishedJob
 
 
 @contextmanager
 def served(folder: Path, *, worker: AsksWorker | None = None, **settings: Any) -> Iterator[ServedPage]:
-    database = f"sqlite:///{folder / 'chats.db'}"
-    store = ConversationStore.open(database, folder / "pictures")
-    tickets = Tickets()
-    turns = Turns(store, worker or ScriptedWorker(), lambda: READY)
-    events = ChatEvents(store, turns, tickets, lambda: READY)
-    exports = LibraryExports(store, folder / "exports")
-    page = launch(Settings(port=0, database_url=database, **settings), store, tickets, events, exports)
-    try:
-        yield ServedPage(page.local_url, page.app, store)
-    finally:
-        page.close(verbose=False)
-        store.close()
+    """The page with all its parts; its jobs are never started, and no worker of adapters is there."""
+    database, runs = f"sqlite:///{folder / 'chats.db'}", folder / "runs"
+    told = Settings(port=0, database_url=database, **settings)
+    with ExitStack() as ends:
+        store = ConversationStore.open(database, folder / "pictures")
+        ends.callback(store.close)
+        nowhere = WorkerClient("http://127.0.0.1:1", None, data_url=store.images.data_url)
+        tickets, turns = Tickets(), Turns(store, worker or ScriptedWorker(), lambda: READY)
+        events = ChatEvents(store, turns, tickets, lambda: READY, prompts=PromptView(store, nowhere))
+        exports = LibraryExports(store, folder / "exports")
+        jobs, result = Jobs(store.jobs, runs, environment={}), _finished(store, runs)
+        ends.callback(jobs.close)
+        training = TrainingParts.of(jobs, store, exports, folder, database, {})
+        ends.callback(training.stop)
+        results = ResultParts.of(jobs, runs, nowhere, lambda urls: nowhere, lambda: READY, None, {})
+        ends.callback(results.stop)
+        page = launch(told, store, tickets, events, exports, training, results)
+        ends.callback(page.close, verbose=False)
+        yield ServedPage(page.local_url, page.app, store, result)
+
+
+def _finished(store: ConversationStore, runs: Path) -> FinishedJob:
+    """A run with the files that its doors open, on the list of jobs."""
+    job = finish(runs, JOB, "Corrected colours", runs / "base")
+    store.jobs.create(JOB, actor="user:root", name=job.name, config=job.config.to_json(), host=HOST)
+    assert store.jobs.end_queued(JOB, "done", "Done.")
+    job.folder.result.mkdir()
+    (job.folder.result / "adapter_config.json").write_text("{}")
+    return job
 
 
 class Person:
@@ -66,6 +91,12 @@ class Person:
         answer = self.http.post("/gradio_api/run/predict", json=self._body(name, data))
         assert answer.status_code == 200, answer.text
         return _feeds(answer.json()["data"])
+
+    def told(self, name: str, data: dict[str, Any]) -> list[dict[str, Any]]:
+        """The messages that come back for an event of any part of the page."""
+        answer = self.http.post("/gradio_api/run/predict", json=self._body(name, data))
+        assert answer.status_code == 200, answer.text
+        return [each for each in answer.json()["data"] if isinstance(each, dict) and "__type__" not in each]
 
     def turn(self, data: dict[str, Any]) -> list[dict[str, Any]]:
         """A whole turn's messages; values that the framework sends as differences are left out."""

@@ -22,6 +22,9 @@ OWN = {
     ("GET", "/conversations/{conversation}.zip"),
     ("GET", "/library/answers/{answer:int}/pictures/{place:int}"),
     ("GET", "/library/answers/{answer:int}/pictures/{place:int}/thumb"),
+    ("GET", "/training/results/{job}/pictures/{number:int}/{place:int}"),
+    ("GET", "/training/results/{job}/pictures/{number:int}/{place:int}/thumb"),
+    ("GET", "/training/results/{job}/{part}.zip"),
 }  # fmt: skip
 CLOSED = """
     POST /login/ | GET /config/ | GET /svelte/{path:path} | GET /gradio_api/deep_link | GET /openapi.json
