@@ -44,6 +44,7 @@ _REFUSED = {
     "checkpoint in full precision",
     "per_layer_config": "gives single layers a shape of their own, which cannot be read; choose another checkpoint",
 }
+LANGUAGE_MODEL = "llama"
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 FOREIGN_FAULTS = (
@@ -66,7 +67,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def is_transformers(path: Path, values: dict[str, Any]) -> bool:
-    """Whether this is the transformers layout of LLaVA, by its content. Raises UnsupportedCheckpoint for odd towers."""
+    """Whether this is the transformers layout of LLaVA, by its content. UnsupportedCheckpoint for a tower or a
+    language model of another kind: its weights may have the same names and shapes, and would answer nonsense."""
     parts = (values.get("vision_config"), values.get("text_config"))
     if values.get("model_type") != "llava" or not all(isinstance(part, dict) for part in parts):
         return False
@@ -74,6 +76,12 @@ def is_transformers(path: Path, values: dict[str, Any]) -> bool:
     if tower != "clip_vision_model":
         raise UnsupportedCheckpoint(
             f"{path} says vision_config.model_type {tower!r}; expected 'clip_vision_model'. Choose another."
+        )
+    language = values["text_config"].get("model_type", LANGUAGE_MODEL)
+    if language != LANGUAGE_MODEL:
+        raise UnsupportedCheckpoint(
+            f"{path} says text_config.model_type {language!r}; only {LANGUAGE_MODEL!r} is read. Choose a LLaVA on a "
+            "LLaMA, such as llava-hf/llava-1.5-7b-hf."
         )
     return True
 

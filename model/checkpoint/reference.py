@@ -17,12 +17,13 @@ from ..checkpoint_errors import (
     UnsupportedCheckpoint,
 )
 from .base_numbers import check_base
+from .config import LANGUAGE_MODEL
 from .json_file import read_object
 from .key_names import EMBEDDING_KEY, LANGUAGE, PROJECTOR, TOWER, layout_of, without_adapter_prefix
 from .lora import NON_LORA, PROJECTOR_FILE, apply_updates, base_of_adapter, is_adapter, take_projector
 from .plan import Place, Plan
 from .recognised import Recognised
-from .reference_config import fit_of, projector_type, template_of, transformers_values
+from .reference_config import MODEL_TYPES, fit_of, projector_type, template_of, transformers_values
 from .tower import Fetch, find_tower, tower_name
 from .vocabulary import add_token, has_tokenizer, load_tokenizer
 from .weights import PROJECTOR_FILES, Weights, has_weights
@@ -98,6 +99,7 @@ def _take_full(folder: Path, base: Path | None, plan: Plan, told: list[str]) -> 
         raise IncompleteCheckpoint(
             f"{folder} is a delta ({zeros}): the difference to a LLaMA; give that LLaMA with --model-base."
         )
+    _refuse_other_language_models(base)
     base_weights = Weights.of_folder(base)
     layout = _layout(base_weights)
     lacking = {name for name in plan.places if name.startswith(LANGUAGE)} - {
@@ -126,6 +128,7 @@ def _signs_of_a_delta(plan: Plan, weights: Weights) -> str | None:
 def _take_base(folder: Path, what: str, base: Path | None, made_on: str, plan: Plan, told: list[str]) -> None:
     if base is None:
         raise IncompleteCheckpoint(needs_base(folder, what, made_on))
+    _refuse_other_language_models(base)
     weights = Weights.of_folder(base)
     _take(weights, plan)
     if EMBEDDING_KEY not in plan.places:
@@ -133,6 +136,16 @@ def _take_base(folder: Path, what: str, base: Path | None, made_on: str, plan: P
             f"{base} holds no language model; {folder} needs one: give it with --model-base."
         )
     told.append(f"{folder} holds {what}; the language model is read from {base}.")
+
+
+def _refuse_other_language_models(base: Path) -> None:
+    """By its config, where it has one: the weights of many others have a LLaMA's names and shapes."""
+    kind = read_object(base / "config.json", may_lack=True).get("model_type", LANGUAGE_MODEL)
+    if kind not in (LANGUAGE_MODEL, *MODEL_TYPES):
+        raise UnsupportedCheckpoint(
+            f"{base / 'config.json'} says model_type {kind!r}; a base must be a {LANGUAGE_MODEL!r}. Give another with "
+            "--model-base."
+        )
 
 
 def _take_non_lora(folder: Path, plan: Plan, told: list[str]) -> None:

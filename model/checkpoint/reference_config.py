@@ -14,6 +14,7 @@ from typing import Any
 from ..checkpoint_errors import CheckpointFormatError, UnsupportedCheckpoint
 from ..pixels import Fit
 from ..projector import PROJECTOR_TYPES
+from .config import LANGUAGE_MODEL
 from .key_names import PROJECTOR
 
 MODEL_TYPES = ("llava", "llava_llama")
@@ -110,7 +111,7 @@ def transformers_values(
         )
     return {
         "model_type": "llava",
-        "text_config": text | {"model_type": "llama"},
+        "text_config": text | {"model_type": LANGUAGE_MODEL},
         "vision_config": dict(tower),
         "vision_feature_layer": layer,
         "vision_feature_select_strategy": "default",

@@ -1,27 +1,25 @@
 """One file of tensors, safetensors or pickled, open for reading one tensor at a time.
 
 Files are mapped, not read: opening a 10 GB file costs nothing, and what was touched goes from memory again when the
-file is closed. Pickles are opened with `weights_only=True` alone; one that wants anything but tensors is refused by the
-name of what it wants.
+file is closed. Pickles are opened by pickle_file.py, which refuses what is more than tensors.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
+from ..checkpoint_errors import CheckpointFormatError, CheckpointNotFound
+from .pickle_file import open_pickle
 
 AGAIN_AFTER_BYTES = 64 * 2**20
 """A mapped file is opened anew after so much was read from it, so that what was read does not stay in memory."""
 
-_WANTED = re.compile(r"(?:GLOBAL|Unsupported global: GLOBAL|Unsupported class) ([\w.]+)")
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_WEB_PAGES = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
 class TensorFile:
@@ -55,9 +53,10 @@ class TensorFile:
     def _open(self):  # type: ignore[no-untyped-def]  # a dict, or safetensors' own class, which has no type
         if not self.path.is_file():
             raise CheckpointNotFound(f"{self.path} is not there; copy or download that file again.")
+        _refuse_other_files(self.path)
         if self.path.suffix == ".safetensors":
             return _opened_safetensors(self.path)
-        return _opened_pickle(self.path)
+        return open_pickle(self.path)
 
 
 def _opened_safetensors(path: Path):  # type: ignore[no-untyped-def]
@@ -70,37 +69,16 @@ def _opened_safetensors(path: Path):  # type: ignore[no-untyped-def]
         ) from error
 
 
-def _opened_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        found = _loaded_pickle(path)
-    except pickle.UnpicklingError as error:
-        wanted = _WANTED.search(str(error))
-        if wanted is None:
-            raise _damaged(path, error) from error
-        raise UnsupportedCheckpoint(
-            f"{path} is a pickle that wants to load {wanted[1]}, which could run code; only pickles of tensors are "
-            "opened. Choose a checkpoint in safetensors, or one whose file holds weights alone."
-        ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
-    if not isinstance(found, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
-    ):
-        raise CheckpointFormatError(
-            f"{path} holds no table of tensors by name, which weights are; copy or download that file again."
-        )
-    return dict(found)
-
-
-def _loaded_pickle(path: Path) -> object:
+def _refuse_other_files(path: Path) -> None:
+    """What stands in the place of weights when they were not really downloaded."""
     with path.open("rb") as file:
-        is_archive = file.read(2) == b"PK"  # torch before 1.6 wrote plain pickles, which cannot be mapped
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
-
-
-def _damaged(path: Path, error: Exception) -> CheckpointFormatError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return CheckpointFormatError(
-        f"{path} is cut short or damaged ({first_line}; it has {path.stat().st_size:,} bytes); copy or download that "
-        "file again."
-    )
+        beginning = file.read(256)
+    if beginning.startswith(_LFS_POINTER):
+        raise CheckpointFormatError(
+            f"{path} is a pointer of git LFS ({path.stat().st_size:,} bytes), not the weights that it stands for; run "
+            f"`git lfs pull` in {path.parent}, or download that file again."
+        )
+    if beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_WEB_PAGES):
+        raise CheckpointFormatError(
+            f"{path} is a web page, not weights: a site answered with something else; download that file again."
+        )

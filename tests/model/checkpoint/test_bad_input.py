@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from model.checkpoint import (
 )
 from model.llava import Llava
 from tests.model.checkpoint.made import write_parts, write_projector
-from tests.model.tiny import edit_config
+from tests.model.tiny import edit_config, write_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,83 @@ def test_a_pickle_that_wants_more_than_tensors_is_refused_by_name(
     ):
         load(parts)
     assert "was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("archive", [True, False, None], ids=["archive", "old archive", "plain pickle"])
+def test_a_pickle_of_any_protocol_is_refused_by_the_name_of_what_it_wants(
+    parts: Path, protocol: int, archive: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, content = parts / "full" / "pytorch_model.bin", {"a": torch.ones(2), "lm_head.weight": Wants()}
+    (parts / "full" / "model.safetensors").unlink()
+    if archive is None:
+        path.write_bytes(pickle.dumps(content, protocol=protocol))
+    else:
+        torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=archive)
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"pytorch_model\.bin is a pickle that wants to load .*print, "
+    ):
+        load(parts)
+    assert "was run" not in capsys.readouterr().out
+
+
+def test_a_pickle_of_a_whole_network_is_refused_by_its_class(parts: Path) -> None:
+    pickled(parts / "full", torch.nn.Linear(2, 2))
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"wants to load torch\.nn\.modules\.linear\.Linear, which"
+    ):
+        load(parts)
+
+
+def test_a_newer_pickle_of_tensors_alone_is_told_as_such(parts: Path) -> None:
+    path = parts / "full" / "pytorch_model.bin"
+    pickled(parts / "full", {})
+    torch.save({"lm_head.weight": torch.ones(2)}, path, pickle_protocol=4)
+    with pytest.raises(
+        UnsupportedCheckpoint, match=r"is a pickle of protocol 4; only those up to 3 .*save that"
+    ):
+        load(parts)
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+PAGE = b"\n<!DOCTYPE html><html><body>Sign in</body></html>"
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            LFS,
+            r"is a pointer of git LFS \(\d+ bytes\), not the weights.*`git lfs pull` in .*full, or download",
+        ),
+        (PAGE, r"is a web page, not weights: .*download that file again"),
+        (b"neither", r"is cut short or damaged .* 7 bytes"),
+    ],
+    ids=["LFS", "web page", "noise"],
+)
+def test_what_stands_in_the_place_of_weights_is_told_in_our_words(
+    parts: Path, name: str, content: bytes, said: str
+) -> None:
+    (parts / "full" / "model.safetensors").unlink()
+    (parts / "full" / name).write_bytes(content)
+    with pytest.raises(CheckpointFormatError, match=rf"{name} {said}") as refused:
+        load(parts)
+    assert "weights_only" not in str(refused.value)
+
+
+def test_weights_without_tensors_are_named(parts: Path) -> None:
+    path = parts / "full" / "model.safetensors"
+    save_file({}, path)
+    with pytest.raises(CheckpointFormatError, match=r"model\.safetensors holds no tensors, though .*again"):
+        load(parts)
+    path.unlink()
+    index = parts / "full" / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {}}')
+    with pytest.raises(
+        CheckpointFormatError, match=r"model\.safetensors\.index\.json holds no tensors, though"
+    ):
+        load(parts)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: torch.ones(1)}])
@@ -226,6 +304,25 @@ def test_a_folder_of_another_model_is_named(parts: Path) -> None:
         load(parts, "tower")
 
 
+@pytest.mark.parametrize("kind", ["mistral", "gemma", "qwen2", "phi3"])
+def test_other_language_models_are_refused_though_names_and_shapes_are_a_llamas(
+    parts: Path, made: tuple[Path, Llava], kind: str
+) -> None:
+    folder = write_tiny_checkpoint(parts / "tiny")
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    edit_config(folder, text_config=text | {"model_type": kind})
+    with pytest.raises(
+        UnsupportedCheckpoint, match=rf"text_config\.model_type '{kind}'; only 'llama' is read"
+    ):
+        load(parts, "tiny")
+    write_projector(parts / "projector", made[1], parts / "full")
+    edit_config(parts / "base", model_type=kind)
+    with pytest.raises(
+        UnsupportedCheckpoint, match=rf"base.config\.json says model_type '{kind}'; a base must"
+    ):
+        load(parts, "projector", model_base=parts / "base")
+
+
 def test_a_partial_checkpoint_without_its_base_is_told_what_it_needs(
     parts: Path, made: tuple[Path, Llava]
 ) -> None:
@@ -245,6 +342,9 @@ def test_a_base_for_what_is_complete_is_refused(parts: Path) -> None:
 
 def test_a_base_without_weights_or_of_another_kind_is_named(parts: Path, made: tuple[Path, Llava]) -> None:
     write_projector(parts / "projector", made[1], parts / "full")
+    with pytest.raises(UnsupportedCheckpoint, match=r"'clip_vision_model'; a base must be .*--model-base"):
+        load(parts, "projector", model_base=parts / "tower")
+    (parts / "tower" / "config.json").unlink()
     with pytest.raises(CheckpointFormatError, match=r"tower holds no language model; .*--model-base"):
         load(parts, "projector", model_base=parts / "tower")
     (parts / "base" / "model.safetensors").unlink()

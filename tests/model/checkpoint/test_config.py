@@ -105,8 +105,8 @@ def test_a_config_that_cannot_be_used_is_named(
             r"max_position_embeddings is 0",
         ),
         ("text_config", {"num_attention_heads": 0}, CheckpointFormatError, "config.json"),
-        ("text_config", {"model_type": "no_such"}, CheckpointFormatError, "config.json"),
-        ("text_config", {"model_type": ["llama"]}, CheckpointFormatError, "config.json"),
+        ("text_config", {"model_type": "no_such"}, UnsupportedCheckpoint, "config.json .*no_such"),
+        ("text_config", {"model_type": ["llama"]}, UnsupportedCheckpoint, "config.json .*llama"),
     ],
 )
 def test_a_part_of_the_config_that_cannot_be_used_is_named(
