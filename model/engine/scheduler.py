@@ -103,7 +103,7 @@ class Scheduler:
         """The next step; it may be empty only when nothing can be done."""
         others_wait = bool(self.line)
         placed = None
-        if not self.reading and self.line:
+        if not self.reading and self.line and not self.table.is_full:
             placed = self._place(self._next_in_line())
         if not self.reading:
             return Step(tuple(self.answering), (), hurried=False)
@@ -143,15 +143,17 @@ class Scheduler:
         return self.line[0].num_passed >= MOST_PASSED
 
     def _num_to_read(self, task: Task) -> int:
-        return max(1, len(task.ids) - self.table.num_remembered(task.key, task.ids))
+        return max(1, len(task.ids) - task.remembered.num_tokens(self.table))
 
     def _read_beside(self, first: Task, room: int) -> list[Chunk]:
         """Those from the line whose whole rest is read along with the first one's chunk, of which half goes on.
 
         Who needs a picture waits for a turn of its own, and so does who shares more with what is just being read.
         """
-        room -= min(first.num_left, room - room // 2)
         chunks: list[Chunk] = []
+        if self.table.is_full:
+            return chunks
+        room -= min(first.num_left, room - room // 2)
         for task in sorted(self.line, key=self._num_to_read):
             num_left = self._num_to_read(
                 task

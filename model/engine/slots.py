@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-_BLOCK = 64
+BLOCK = 64
+"""So many ids are compared at once; a shorter common beginning than this is no reason to prefer a request."""
 TAKE_OVER_SHARE = 0.5
 """A free slot is taken over when at least this share of what it holds is used again; else it is left to its own
 conversation and the shared part (often just the system prompt) is copied."""
@@ -22,12 +23,12 @@ def shared_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     """How many ids at the beginning are equal."""
     length = min(len(left), len(right))
     start = 0
-    while start < length and left[start : start + _BLOCK] == right[start : start + _BLOCK]:
-        start += _BLOCK
-    for place in range(start, min(start + _BLOCK, length)):
+    while start < length and left[start : start + BLOCK] == right[start : start + BLOCK]:
+        start += BLOCK
+    for place in range(start, min(start + BLOCK, length)):
         if left[place] != right[place]:
             return place
-    return min(start + _BLOCK, length) if start < length else length
+    return min(start + BLOCK, length) if start < length else length
 
 
 @dataclass(eq=False, slots=True)
@@ -40,6 +41,7 @@ class Slot:
     held: int = 0
     reserved: int = 0  # above 0: in use
     last_used: int = 0
+    changed_at: int = 0  # when `ids` last became others than those before and what follows them
 
     @property
     def busy(self) -> bool:
@@ -77,11 +79,17 @@ class SlotTable:
         self.slots = tuple(Slot(number) for number in range(num_slots + num_spare))
         self.num_slots = num_slots
         self.budget_tokens = budget_tokens
+        self.changed_at = 0  # the latest of all slots'
         self._clock = 0
 
     @property
     def used_tokens(self) -> int:
         return sum(slot.cost for slot in self.slots)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many slots are in use as may be: nobody can be placed now."""
+        return sum(slot.busy for slot in self.slots) >= self.num_slots
 
     def place(self, key: int, ids: Sequence[int], num_tokens: int) -> Placement | None:
         """Room for a sequence that begins with `ids` and may grow to `num_tokens`; None while there is none.
@@ -104,15 +112,8 @@ class SlotTable:
         for each in evicted:
             self.forget(each)
         slot.key, slot.reserved, slot.last_used = key, num_tokens, self._tick()
-        slot.ids = list(ids[:num_shared])
+        self._hold(slot, ids[:num_shared])
         return Placement(slot, source if num_shared else None, num_shared, tuple(evicted))
-
-    def num_remembered(self, key: int, ids: Sequence[int]) -> int:
-        """How many of `ids` need not be read, but for a short common beginning, which is no reason to prefer any."""
-        ids = list(ids)
-        begin = ids[:_BLOCK]
-        alike = (slot for slot in self.slots if slot.key == key and slot.ids[:_BLOCK] == begin)
-        return max((shared_prefix(slot.ids, ids) for slot in alike), default=0)
 
     def free(self, slot: Slot) -> None:
         """Nobody uses it any more; what it holds is remembered."""
@@ -121,14 +122,18 @@ class SlotTable:
 
     def forget(self, slot: Slot) -> None:
         """It holds nothing any more."""
-        slot.ids = []
         slot.held = 0
+        self._hold(slot, ())
 
     def idle(self) -> list[Slot]:
         """Slots that hold something that nobody uses, the least recently used first."""
         return sorted(
             (slot for slot in self.slots if not slot.busy and slot.held), key=lambda slot: slot.last_used
         )
+
+    def _hold(self, slot: Slot, ids: Sequence[int]) -> None:
+        slot.ids = list(ids)
+        slot.changed_at = self.changed_at = self._tick()
 
     def _tick(self) -> int:
         self._clock += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from model.engine.errors import PromptTooLong
 from model.engine.job import Job
+from model.engine.remembered import Remembered
 from model.engine.request import GenerationRequest
 from model.engine.slots import Slot
 from model.engine.streams import AnswerStream
@@ -33,6 +34,10 @@ class Task:
     token: int | None = None  # drawn, and to be read next
     has_waited: bool = False  # others were before it when it came
     num_passed: int = 0  # how many that came later were read before it
+    remembered: Remembered = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.remembered = Remembered(self.key, self.ids)
 
     @property
     def request(self) -> GenerationRequest:

@@ -110,14 +110,6 @@ def test_spare_slots_remember_and_are_never_in_use_beyond_the_number() -> None:
     assert table.place(0, [1, 2, 3, 4, 5], 10) is None, "only one may be in use"
 
 
-def test_what_is_remembered_of_a_prompt_is_told_without_a_short_common_beginning() -> None:
-    table = SlotTable(2, 1000)
-    filled(table, list(range(100)))
-    assert table.num_remembered(0, (*range(80), 5, 6)) == 80
-    assert table.num_remembered(0, (*range(20), 5, 6)) == 0
-    assert table.num_remembered(1, tuple(range(90))) == 0, "another adapter's"
-
-
 def test_without_room_for_both_the_source_itself_is_used() -> None:
     table = SlotTable(4, 30)
     source = filled(table, [1] * 20)
