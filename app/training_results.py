@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -55,6 +55,7 @@ class KnowsJobs(Protocol):
     """The part of app.jobs.Jobs that is needed here."""
 
     def get(self, job_id: str) -> Job: ...  # raises NotFound
+    def list(self) -> Sequence[Job]: ...  # the newest first
 
 
 class LoadsAdapters(Protocol):
@@ -240,7 +241,7 @@ class TrainingResults:
             WorkerOptions(
                 model=source,
                 quantize="4bit" if to == "base" and job.config.recipe == "qlora" else None,
-                served_name=None if to == "base" else name_for(job.name, job.id, ()),
+                served_name=None if to == "base" else self._name_of_whole(job),
                 device=machine.device,
                 device_map=machine.device_map,
                 cache_gb=machine.cache_gb,
@@ -248,6 +249,13 @@ class TrainingResults:
             )
         )
         return source
+
+    def _name_of_whole(self, job: Job) -> str:
+        """Neither the base's name nor an earlier run's: the worker remembers adapters by their model's name."""
+        jobs = self._jobs.list()
+        earlier = jobs[[each.id for each in jobs].index(job.id) + 1 :]
+        taken = {name_for(each.name, each.id, ()) for each in earlier}
+        return name_for(job.name, job.id, taken | {os.path.basename(job.config.model.rstrip("/"))})
 
     def _model(self) -> str:
         health = self._status().health

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,9 @@ class FinishedJobs:
         if job_id not in self.jobs:
             raise NotFound(f"There is no job {job_id[:40]!r}; it may have been deleted.")
         return self.jobs[job_id]
+
+    def list(self) -> Sequence[FinishedJob]:
+        return tuple(reversed(self.jobs.values()))
 
 
 def write_base_and_adapters(base: Path, *adapters: Path) -> None:

@@ -203,6 +203,33 @@ def test_what_was_merged_becomes_the_model_and_answers_as_the_adapter_did(house:
     assert house.results.standing(house.jobs.get(JOB)).runs_base is True
 
 
+class NotedWorker:
+    """Takes down what it is told to switch to."""
+
+    options = WorkerOptions()
+
+    def __init__(self) -> None:
+        self.names: list[str | None] = []
+
+    def switch(self, options: WorkerOptions) -> None:
+        self.names.append(options.served_name)
+
+
+def test_whole_results_of_one_name_are_different_models_and_none_has_its_base_s_name(tmp_path: Path) -> None:
+    jobs = []
+    for job_id, name in (("run-000001", "Colours"), ("run-000002", "Colours"), ("run-000003", "base")):
+        jobs.append(finish(tmp_path, job_id, name, tmp_path / "base", "finetune"))
+        result = jobs[-1].folder.result
+        result.mkdir(parents=True)
+        (result / "config.json").write_text("{}")
+    worker = NotedWorker()
+    results = TrainingResults(FinishedJobs(*jobs), tmp_path, None, None, worker)  # type: ignore[arg-type]
+    for job in jobs:
+        results.switch(job.id, "result")
+    assert worker.names[0] == "Colours" and "base" not in worker.names
+    assert len(set(worker.names)) == 3
+
+
 def test_a_merge_that_is_stopped_leaves_nothing(house: House) -> None:
     house.copies.merge(OTHER)
     house.copies.work.stop(30)
