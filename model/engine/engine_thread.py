@@ -53,20 +53,25 @@ class EngineThread:
         self._thread.start()
 
     def join(self, task: Task) -> None:
-        """To the end of the line. Raises QueueFull, EngineClosed or EngineBroken."""
+        """Into the line. Raises QueueFull, EngineClosed or EngineBroken."""
         with self._changed:
-            if self._broken is not None:
-                raise EngineBroken(*self._broken)
-            if self._close_reason is not None:
-                raise EngineClosed(self._close_reason)
-            line = self.scheduler.line
-            if len(line) >= self._max_waiting:
-                raise QueueFull(len(line))
+            self.check_room()
             self.scheduler.join(task)
             # Also behind those that are answered: there may be no slot or no cache left, and then nothing else is told.
-            if len(line) > 1 or self.scheduler.running:
-                task.job.tell(Waiting(len(line)))
+            if len(self.scheduler.line) > 1 or self.scheduler.running:
+                self._tell_positions()
             self._changed.notify_all()
+
+    def check_room(self) -> None:
+        """Raises what `join` would raise now. Never waits; without the lock it may be wrong by one, `join` is not."""
+        if self._broken is not None:
+            raise EngineBroken(*self._broken)
+        if self._close_reason is not None:
+            raise EngineClosed(self._close_reason)
+        num_running = sum(not task.job.cancelled for task in self.scheduler.running)
+        num_waiting = len(self.scheduler.line)
+        if num_waiting >= self._max_waiting + self.scheduler.table.num_slots - num_running:
+            raise QueueFull(num_waiting)
 
     def leave(self, task: Task) -> None:
         """Nobody reads its events any more: out of the line at once, out of its slot before the next step."""
@@ -143,7 +148,7 @@ class EngineThread:
                 self.counts.num_prompt_tokens += len(chunk.task.ids)
                 self.counts.num_reused_tokens += chunk.placed.num_reused
                 chunk.task.job.tell(Reading())
-        if any(chunk.placed is not None for chunk in step.chunks):
+        if step.chunks:  # somebody has left the line, or what is read has made another one's rest shorter
             self._tell_positions()
         return step
 
@@ -297,4 +302,10 @@ class EngineThread:
             self.scheduler.leave(task)
 
     def _tell_positions(self) -> None:
-        tell_all((task.job, Waiting(place)) for place, task in enumerate(self.scheduler.line, start=1))
+        """To everybody whose place has changed."""
+        messages: list[tuple[Job, Message]] = []
+        for place, task in enumerate(self.scheduler.in_turn(), start=1):
+            if task.position != place:
+                task.position = place
+                messages.append((task.job, Waiting(place)))
+        tell_all(messages)

@@ -20,7 +20,9 @@ class Remembered:
         self._begin = self._ids[:BLOCK]
         self._compared_at = -1  # the table's clock
         self._lengths: dict[int, int] = {}  # by the slot's number
-        self._growing: list[Slot] = []  # hold a beginning of this prompt and nothing else, and are being filled
+        self._growing: list[
+            Slot
+        ] = []  # hold a beginning of this prompt and nothing else, and are being filled
 
     def num_tokens(self, table: SlotTable) -> int:
         """The most that any slot holds, but for a short common beginning, which is no reason to prefer any."""

@@ -72,7 +72,10 @@ class GenerationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Others are before this request; `position` 1 is next. Sent again whenever the position changes."""
+    """Others are before this request; `position` 1 is next, unless somebody comes who has less to be read.
+
+    Sent again whenever the position changes.
+    """
 
     position: int
 
@@ -128,6 +131,9 @@ class Engine(Protocol):
 
     async def unload_adapter(self, name: str) -> None:
         """Frees it; requests that are on their way with it are answered first. Raises UnknownAdapter."""
+
+    def check_room(self) -> None:
+        """Raises QueueFull, EngineClosed or EngineBroken where any request would be refused now; never waits."""
 
     def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """The events of one answer, Finished last. Closing the generator cancels within one token."""

@@ -99,12 +99,18 @@ class Scheduler:
             self.table.free(task.slot)
             task.slot = None
 
+    def in_turn(self) -> list[Task]:
+        """The line as it would be served if nobody else came: who was passed often enough, then who has the least to
+        read, and of equals who came first."""
+        due = list(itertools.takewhile(lambda task: task.num_passed >= MOST_PASSED, self.line))
+        return [*due, *sorted(itertools.islice(self.line, len(due), None), key=self._num_to_read)]
+
     def plan(self) -> Step:
         """The next step; it may be empty only when nothing can be done."""
         others_wait = bool(self.line)
         placed = None
         if not self.reading and self.line and not self.table.is_full:
-            placed = self._place(self._next_in_line())
+            placed = self._place(self.in_turn()[0])
         if not self.reading:
             return Step(tuple(self.answering), (), hurried=False)
         first = self.reading[0]
@@ -133,14 +139,6 @@ class Scheduler:
         """The token drawn before is in the slot now."""
         if task.token is not None:
             task.held_slot.ids.append(task.token)
-
-    def _next_in_line(self) -> Task:
-        """Who has the least to read; of equals, and when it was passed often enough, the one that came first."""
-        return self.line[0] if self._first_is_due else min(self.line, key=self._num_to_read)
-
-    @property
-    def _first_is_due(self) -> bool:
-        return self.line[0].num_passed >= MOST_PASSED
 
     def _num_to_read(self, task: Task) -> int:
         return max(1, len(task.ids) - task.remembered.num_tokens(self.table))

@@ -51,9 +51,9 @@ class SlotEngine:
         take_weights: bool = False,
         chunk_sizes: ChunkSizes | None = None,
     ) -> None:
-        """`cache_bytes` None takes a share of the memory there is; `on_broken` hears once, in the engine's thread,
-        why no answer can be made any more. With `take_weights` nobody else can use the model afterwards: its weights
-        are kept only in the order that the engine computes with.
+        """`max_waiting` is how many more there may be than slots. `cache_bytes` None takes a share of the memory there
+        is. `on_broken` hears once, in the engine's thread, why no answer can be made any more. With `take_weights`
+        nobody else can use the model afterwards: its weights are kept only in the order that the engine computes with.
         """
         self._loaded = loaded
         self._stepper = Stepper(loaded, num_slots + SPARE_SLOTS, take_weights=take_weights)
@@ -123,6 +123,10 @@ class SlotEngine:
         if name not in self._adapters:
             raise UnknownAdapter(name, self.adapters)
         self._thread.retire(self._adapters.pop(name).key)
+
+    def check_room(self) -> None:
+        """Raises QueueFull, EngineClosed or EngineBroken where any request would be refused now; never waits."""
+        self._thread.check_room()
 
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """The events of one answer, Finished last; raises an EngineError. Closing it cancels within one step."""

@@ -34,6 +34,7 @@ class Task:
     token: int | None = None  # drawn, and to be read next
     has_waited: bool = False  # others were before it when it came
     num_passed: int = 0  # how many that came later were read before it
+    position: int = 0  # in the line, as it was last told; 0: not yet
     remembered: Remembered = field(init=False)
 
     def __post_init__(self) -> None:

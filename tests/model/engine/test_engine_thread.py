@@ -300,6 +300,83 @@ def test_a_thousand_requests_that_come_and_go_leave_nothing_behind(loaded: Loade
     assert "engine" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_those_who_wait_are_told_their_places_in_the_order_in_which_they_are_served(
+    loaded: LoadedModel,
+) -> None:
+    """Who has less to read is served first, and both are told so when it comes."""
+    engine = SlotEngine(loaded, num_slots=1)
+    short = replace(GREEDY, max_new_tokens=4)
+
+    async def ask_and_wait() -> tuple[list[Event], list[Event], list[str]]:
+        running = engine.stream(ask(loaded, "Hi", sampling=LONG))
+        while not isinstance(await anext(running), Piece):
+            pass
+        order: list[str] = []
+        told: dict[str, list[Event]] = {"long": [], "short": []}
+
+        async def read(name: str, question: str) -> None:
+            async for event in engine.stream(ask(loaded, question, sampling=short)):
+                told[name].append(event)
+                if isinstance(event, Reading):
+                    order.append(name)
+
+        readers = [asyncio.create_task(read("long", "word " * 50))]
+        while not told["long"]:
+            await asyncio.sleep(0.001)
+        readers.append(asyncio.create_task(read("short", "word")))
+        while len(told["long"]) < 2:
+            await asyncio.sleep(0.001)
+        await running.aclose()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*readers)
+        return told["long"], told["short"], order
+
+    long_told, short_told, order = asyncio.run(ask_and_wait())
+    asyncio.run(engine.close())
+    assert order == ["short", "long"]
+    assert long_told[:3] == [Waiting(1), Waiting(2), Waiting(1)] and short_told[0] == Waiting(1)
+
+
+def test_a_burst_finds_the_free_slots_and_the_places_behind_them(loaded: LoadedModel) -> None:
+    engine = SlotEngine(loaded, num_slots=3, max_waiting=4)
+
+    async def burst() -> list[str]:
+        streams = [engine.stream(ask(loaded, f"Question {n}", sampling=LONG)) for n in range(12)]
+        first = [asyncio.create_task(anext(stream)) for stream in streams]  # type: ignore[arg-type]
+        begun = await asyncio.gather(*first, return_exceptions=True)
+        for stream in streams:
+            await stream.aclose()
+        return [type(each).__name__ for each in begun]
+
+    ended = asyncio.run(burst())
+    asyncio.run(engine.close())
+    assert ended == [*ended[:7], *["QueueFull"] * 5] and "QueueFull" not in ended[:7]
+
+
+def test_whoever_asks_whether_there_is_room_is_answered_at_once_and_as_who_joins(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = SlotEngine(loaded, num_slots=1, max_waiting=1)
+
+    async def fill() -> None:
+        streams = [engine.stream(ask(loaded, "Hi", sampling=LONG)) for _ in range(2)]
+        engine.check_room()
+        for stream in streams:
+            await anext(stream)
+        with engine._thread.lock:  # held by whoever plans; nobody waits for it here
+            asking = asyncio.to_thread(engine.check_room)
+            with pytest.raises(QueueFull):
+                await asyncio.wait_for(asking, 20)
+        for stream in streams:
+            await stream.aclose()
+        engine.check_room()
+        await engine.close("it is late")
+        with pytest.raises(EngineClosed, match="it is late"):
+            engine.check_room()
+
+    asyncio.run(fill())
+
+
 def test_a_loop_that_is_gone_ends_its_requests(engine: SlotEngine, loaded: LoadedModel) -> None:
     """Its reader can never be told anything again."""
     loop = asyncio.new_event_loop()

@@ -152,6 +152,38 @@ def test_a_short_prompt_with_a_picture_to_be_read_waits_for_a_turn_of_its_own() 
     assert lengths(scheduler.plan()) == [(long, 10)]
 
 
+def test_the_order_that_is_told_is_the_one_in_which_they_are_served() -> None:
+    scheduler = Scheduler(SlotTable(4, 1000), SIZES)
+    scheduler.join(before := task(list(range(70))))
+    read_all(scheduler)
+    scheduler.leave(before)
+    middle, long, follow_up, short = (
+        task(ids, 50)
+        for ids in (
+            list(range(100, 120)),
+            list(range(200, 240)),
+            [*range(70), *range(5)],
+            list(range(300, 312)),
+        )
+    )
+    for each in (middle, long, follow_up, short):
+        scheduler.join(each)
+    told = scheduler.in_turn()
+    assert told == [follow_up, short, middle, long], "of a follow-up only the new words count"
+    served = [chunk[0] for step in read_all(scheduler) for chunk in step]
+    assert list(dict.fromkeys(served)) == told
+
+
+def test_who_was_passed_often_enough_is_told_to_be_next() -> None:
+    scheduler = Scheduler(SlotTable(2, 10_000), SIZES)
+    long, short = task(list(range(100, 150))), task([1, 2])
+    scheduler.join(long)
+    scheduler.join(short)
+    assert scheduler.in_turn() == [short, long]
+    long.num_passed = MOST_PASSED
+    assert scheduler.in_turn() == [long, short]
+
+
 def test_nobody_is_passed_for_ever() -> None:
     """Short ones keep coming; the long one is read after MOST_PASSED of them."""
     scheduler = Scheduler(SlotTable(2, 10_000), ChunkSizes(alone=1, beside=1, hurried=1))

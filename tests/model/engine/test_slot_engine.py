@@ -157,7 +157,7 @@ def test_closing_the_stream_ends_the_generation_within_one_token(
 
 def test_a_full_line_refuses_at_once(loaded: LoadedModel) -> None:
     async def too_many() -> None:
-        engine = SlotEngine(loaded, max_waiting=1)
+        engine = SlotEngine(loaded, max_waiting=1, num_slots=1)
         long = replace(GREEDY, max_new_tokens=1500)
         first, second, third = (engine.stream(ask(loaded, "Hi", sampling=long)) for _ in range(3))
         await anext(first)
