@@ -119,7 +119,10 @@ def held_bytes(model: Llava) -> int:
     total = 0
     for parameter in model.parameters():
         total += parameter.numel() * parameter.element_size()
-        state = getattr(parameter, "quant_state", None)  # bitsandbytes' 4-bit parameters alone have one
+        scales = getattr(parameter, "SCB", None)  # bitsandbytes' 8-bit parameters alone have them
+        if scales is not None:
+            total += scales.numel() * scales.element_size()
+        state = getattr(parameter, "quant_state", None)  # and its 4-bit ones this
         if state is not None:
             tables = [state.absmax, *([state.state2.absmax] if state.nested else [])]
             total += sum(table.numel() * table.element_size() for table in tables)

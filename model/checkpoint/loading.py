@@ -54,8 +54,8 @@ def load(
     `model_base` completes a delta, an adapter or a projector; `adapter` is merged into a complete checkpoint;
     `vision_tower` goes before the tower that LLaVA's own configs name. `dtype` "auto" is float32 on a CPU or Apple's
     GPU, on other GPUs bfloat16 where they compute in it, else float16. `quantize` is none, 8bit or 4bit. `device_map`
-    "auto" shares the model out over several GPUs. `template` overrides the one that the config names. `on_progress`
-    gets 0..1. `hub` fetches what is named and is no folder here. What was recognised is logged, and in
+    "auto" shares the model out over the GPUs there are. `template` overrides the one that the config names.
+    `on_progress` gets 0..1. `hub` fetches what is named and is no folder here. What was recognised is logged, and in
     `LoadedModel.told`. Raises CheckpointError.
     """
     report = on_progress or (lambda fraction: None)
@@ -85,8 +85,8 @@ def load(
     image_wrap = ("<im_start>", "<im_end>") if found.values.get("mm_use_im_start_end") else None
     _check_template(found, chosen_template, image_wrap)
     model = empty_model(found.config_path, config)
-    if device_map == "auto":
-        placement = shared_out(model, torch_dtype)
+    if device_map == "auto" and torch_device.type == "cuda":
+        placement = shared_out(model, torch_dtype, bits)
     else:
         check_memory(folder, num_bytes(model, torch_dtype, bits), torch_device, torch_dtype)
         placement = on_one(torch_device)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import dispatch_model, infer_auto_device_map
-from accelerate.utils import get_balanced_memory
-from torch import nn
+from accelerate.utils import CustomDtype, get_balanced_memory
 
-from ..checkpoint_errors import DeviceError
+from ..checkpoint_errors import NoRoom
 from ..llava import Llava
+from .quantisation import Quantize, gets_fewer_bits
+from .room import free_bytes, num_bytes
 
 DEVICE_MAPS = ("none", "auto")
 _WHOLE_LAYERS = ["LlamaDecoderLayer", "CLIPEncoderLayer", "CLIPVisionEmbeddings", "Projector"]
 """Never split between two devices: their parts add up what the others computed."""
+_FOR_WEIGHTS = 0.9
+"""The share of a GPU's free memory that weights may take: pictures, keys and values come beside them."""
+_WITHOUT_SCALES = 0.96
+"""accelerate counts the bits of a quantised weight but not its scales, which take 3 % more in 4 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +58,62 @@ def on_one(device: torch.device) -> Placement:
 
 
 def shared_out(
-    model: nn.Module, dtype: torch.dtype, max_memory: Mapping[int | str, int] | None = None
+    model: Llava,
+    dtype: torch.dtype,
+    quantize: Quantize,
+    max_memory: Mapping[int, int] | None = None,
 ) -> Placement:
-    """Over all GPUs, evenly; without any, the CPU. `max_memory` is bytes a device, by default what is free.
+    """Over all GPUs, evenly, as large as the weights will be in their format. `max_memory` is bytes a GPU, by default
+    what is free.
 
-    Raises DeviceError where they do not hold it: weights on a disk would answer too slowly to be of use.
+    Raises NoRoom where they do not hold it: the engine answers from GPUs alone, and weights on a CPU or a disk would
+    answer too slowly to be of use.
     """
-    if max_memory is None and not torch.cuda.device_count():
-        return on_one(torch.device("cpu"))
-    memory = dict(max_memory) if max_memory is not None else None
-    balanced = get_balanced_memory(
-        model, max_memory=memory, no_split_module_classes=_WHOLE_LAYERS, dtype=dtype
-    )
-    found = infer_auto_device_map(
-        model, max_memory=balanced, no_split_module_classes=_WHOLE_LAYERS, dtype=dtype
-    )
-    if "disk" in found.values():
-        raise DeviceError(
-            f"The memory of all devices together ({', '.join(map(str, balanced))}) is too small for this model as "
-            f"{dtype}; choose --quantize 4bit, a smaller --dtype or a smaller model."
+    memory = {index: int(size) for index, size in (max_memory or _free()).items()}
+    needed, free = num_bytes(model, dtype, quantize), sum(memory.values())
+    if len(memory) == 1:
+        only = next(iter(memory))
+        found: Mapping[str, int | str] = {"": only if needed <= free else "disk"}
+    else:
+        found = _spread(model, dtype, quantize, memory)
+    if not all(isinstance(device, int) for device in found.values()):
+        raise NoRoom(
+            f"The weights take {needed / 1e9:.1f} GB as {_format(dtype, quantize)}, but "
+            f"{' and '.join(f'GPU {index} has {size / 1e9:.1f} GB' for index, size in memory.items())} free, and "
+            "layers stay whole; choose --quantize 4bit, a smaller --dtype or a smaller model, or free their memory."
         )
-    return Placement(
-        {
-            name: torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
-            for name, device in found.items()
-        }
-    )
+    return Placement({name: torch.device("cuda", int(device)) for name, device in found.items()})
+
+
+def _free() -> dict[int, int]:
+    """Bytes that this process may still take of each GPU, less what computing with them needs."""
+    indices = range(torch.cuda.device_count())
+    return {index: int(free_bytes(torch.device("cuda", index)) * _FOR_WEIGHTS) for index in indices}
+
+
+def _spread(
+    model: Llava, dtype: torch.dtype, quantize: Quantize, memory: dict[int, int]
+) -> Mapping[str, int | str]:
+    """By accelerate: evenly where that goes, else the first GPUs full. "disk" for what fits nowhere."""
+    sizes: dict[str, Any] = {}
+    if quantize != "none":
+        bits = torch.int8 if quantize == "8bit" else CustomDtype.INT4
+        quantised = [path for path, module in model.named_modules() if gets_fewer_bits(path, module)]
+        sizes = {f"{path}.weight": bits for path in quantised}
+        memory = {index: int(size * _WITHOUT_SCALES) for index, size in memory.items()}
+    options: dict[str, Any] = {
+        "no_split_module_classes": _WHOLE_LAYERS, "dtype": dtype, "special_dtypes": sizes or None,
+    }  # fmt: skip
+    even = get_balanced_memory(model, max_memory=dict(memory), **options)
+    found: Mapping[str, int | str] = infer_auto_device_map(model, max_memory=even, **options)
+    if all(isinstance(device, int) for device in found.values()):
+        return found
+    return dict(infer_auto_device_map(model, max_memory=dict(memory), **options))
+
+
+def _format(dtype: torch.dtype, quantize: Quantize) -> str:
+    name = str(dtype).removeprefix("torch.")
+    return name if quantize == "none" else f"{quantize}, the rest {name}"
 
 
 def _plain(device: torch.device) -> str | int:

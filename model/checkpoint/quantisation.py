@@ -26,6 +26,8 @@ BLOCK = 64
 for CPUs cannot compute with it. No released model has such a layer."""
 BYTES_PER_WEIGHT = {"8bit": 1.0, "4bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
 """4bit: two weights a byte, one byte of scale a block of 64, and four of its own scale for 256 of those."""
+BYTES_PER_ROW = {"8bit": 4.0, "4bit": 0.0}
+"""8bit: a float32 of scale for each row of a layer, which bitsandbytes calls SCB."""
 
 
 def choose_quantize(name: str, device: torch.device) -> Quantize:
@@ -48,9 +50,7 @@ def make_room(model: nn.Module, quantize: Quantize, dtype: torch.dtype) -> None:
 
     config = _config(quantize, dtype)
     odd = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module.in_features % BLOCK
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear) and _is_odd(module)
     ]
     replace_with_bnb_linear(model, modules_to_not_convert=[*UNQUANTISED, *odd], quantization_config=config)
     # What peft and `save_pretrained` look at to know that these weights are quantised.
@@ -58,6 +58,20 @@ def make_room(model: nn.Module, quantize: Quantize, dtype: torch.dtype) -> None:
     model.is_quantized = True
     model.quantization_method = QuantizationMethod.BITS_AND_BYTES
     model.is_loaded_in_8bit, model.is_loaded_in_4bit = quantize == "8bit", quantize == "4bit"
+
+
+def gets_fewer_bits(path: str, module: nn.Module) -> bool:
+    """Whether the weight of this module, by its path, is one that is quantised."""
+    return isinstance(module, nn.Linear) and not _is_odd(module) and not path.startswith(tuple(UNQUANTISED))
+
+
+def num_bytes_quantised(weight: Tensor, quantize: Quantize) -> float:
+    """What a weight [out, in] takes in 8 or 4 bits, its scales included."""
+    return weight.numel() * BYTES_PER_WEIGHT[quantize] + len(weight) * BYTES_PER_ROW[quantize]
+
+
+def _is_odd(module: nn.Linear) -> bool:
+    return bool(module.in_features % BLOCK)
 
 
 def is_quantised(module: nn.Module, parameter: str) -> bool:

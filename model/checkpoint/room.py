@@ -6,11 +6,10 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch import nn
 
 from ..checkpoint_errors import NoRoom
 from ..llava import Llava
-from .quantisation import BLOCK, BYTES_PER_WEIGHT, UNQUANTISED, Quantize
+from .quantisation import Quantize, gets_fewer_bits, num_bytes_quantised
 
 _LIMIT_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -19,20 +18,16 @@ _LIMIT_FILES = (
 
 
 def num_bytes(model: Llava, dtype: torch.dtype, quantize: Quantize) -> int:
-    """What the weights of an empty model will take, in bytes."""
+    """What the weights of an empty model will take, in bytes, their scales in fewer bits included."""
     total = 0.0
     for path, module in model.named_modules():
         if path == "lm_head" and model.config.tie_word_embeddings:
             continue  # the same table as the words'
         for name, parameter in module.named_parameters(recurse=False):
-            fewer_bits = (
-                quantize != "none"
-                and isinstance(module, nn.Linear)
-                and name == "weight"
-                and module.in_features % BLOCK == 0
-                and not path.startswith(tuple(UNQUANTISED))
-            )
-            total += parameter.numel() * (BYTES_PER_WEIGHT[quantize] if fewer_bits else dtype.itemsize)
+            if quantize != "none" and name == "weight" and gets_fewer_bits(path, module):
+                total += num_bytes_quantised(parameter, quantize)
+            else:
+                total += parameter.numel() * dtype.itemsize
     return int(total)
 
 

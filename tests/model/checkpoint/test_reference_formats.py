@@ -21,6 +21,7 @@ from tests.model.checkpoint.reference_cases import (
     assert_same_numbers,
     needs_reference,
 )
+from tests.model.checkpoint.test_chat_template import LLAVA_HF as LLAVA_HF_CHAT
 
 pytestmark = needs_reference
 BY_NAME = {format_.name: format_ for format_ in FORMATS}
@@ -72,9 +73,7 @@ def _as_layout(folder: Path, layout: Layout, *, rows: int | None = None) -> Path
     (folder / "preprocessor_config.json").write_text(
         json.dumps({"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}, "do_pad": True})
     )
-    (folder / "chat_template.json").write_text(
-        json.dumps({"chat_template": "{{ 'USER: ' }}{{ 'ASSISTANT:' }}"})
-    )
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": LLAVA_HF_CHAT}))
     return folder
 
 
