@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,12 @@ def test_an_empty_message_is_not_sent_and_a_hint_says_why(visitor: Visitor, text
 
 
 def test_a_nul_character_is_refused_and_the_draft_stays(visitor: Visitor) -> None:
-    visitor.page.evaluate("() => loop.answer('ask', {text: 'a\\u0000b', pictures: []})")
+    visitor.write("a\0b")
+    visitor.page.press("#draft", "Enter")
     assert "NUL" in visitor.notice()
     assert visitor.page.locator("#composer").get_attribute("data-busy") == "no"
+    assert visitor.page.input_value("#draft") == "a\0b"
+    assert visitor.page.locator("#thread article").count() == 0
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,20 @@ def test_a_conversation_that_is_too_long_offers_both_ways_on(visitor: Visitor, r
     assert "many words" in visitor.page.input_value("#draft")
 
 
+@contextmanager
+def held_back(running: RunningPage, dead: int) -> Iterator[None]:
+    """The worker that comes after the dead one gets no further meanwhile, however fast the machine is."""
+    deadline = time.monotonic() + 30
+    while not (started := [each for each in running.worker_ids() if each != dead]):
+        assert time.monotonic() < deadline, "no worker was started again"
+        time.sleep(0.02)
+    os.kill(started[0], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(started[0], signal.SIGCONT)
+
+
 def test_a_worker_killed_in_mid_answer_is_told_and_the_next_question_works(
     visitor: Visitor, running: RunningPage
 ) -> None:
@@ -135,10 +153,17 @@ def test_a_worker_killed_in_mid_answer_is_told_and_the_next_question_works(
     assert "ended while it was answering" in words and "Retry" in words
     (answer,) = running.answers(visitor.conversation)
     assert answer["finish_reason"] == "failed" and answer["error"].startswith("died: ") and answer["text"]
-    visitor.page.wait_for_selector('#state:not([data-tone="ready"])', timeout=10_000)
-    visitor.longest(20)
-    visitor.ask("Are you back?")  # asked while it restarts: the page waits and says so
+    with held_back(running, worker):
+        waiting = "/^The model is (restarting|starting|loading)/"
+        says = f"selector => {waiting}.test(document.querySelector(selector)?.innerText)"
+        visitor.page.wait_for_function(says, arg="#state .words", timeout=20_000)
+        assert visitor.page.locator("#state").get_attribute("data-tone") == "waiting"
+        visitor.longest(20)
+        visitor.ask("Are you back?")
+        visitor.page.wait_for_function(says, arg="#thread .reply.last .phase", timeout=20_000)
     assert visitor.wait_for_end() in ("stop", "length")
+    visitor.wait_until_ready()
+    assert visitor.page.locator("#state .words").inner_text() == "Ready"
     assert len(running.answers(visitor.conversation)) == 2
 
 
