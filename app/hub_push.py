@@ -18,7 +18,7 @@ from app.result_work import Order, environment_of
 from app.worker_child import ROOT
 
 if TYPE_CHECKING:
-    from app.training_results import Job
+    from app.job_values import Job
 
 FOLDER = "hub"
 _CARD, _SETTINGS, _SCORES = ".card", "settings.json", "scores.json"

@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.routing import Route
 
 from app.both_answers import AsksWorker, BothAnswers
+from app.model_picker import Switchable
 from app.picture_routes import OwnerOf
 from app.result_copies import ResultCopies
 from app.result_events import ResultEvents
@@ -17,7 +18,6 @@ from app.training_results import (
     KnowsJobs,
     LoadsAdapters,
     ResultRefused,
-    Switchable,
     TrainingResults,
 )
 from app.worker_status import WorkerStatus

@@ -7,8 +7,9 @@ from html import escape
 
 from app.both_answers import Asking, Said
 from app.held_out import HeldOut, Shares, is_same, shares
+from app.job_values import Job
 from app.result_work import WorkState
-from app.training_results import Job, Standing
+from app.training_results import Standing
 from app.worker_child import ROOT
 
 MOST_ROWS = 200

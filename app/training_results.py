@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from app.adapter_names import loaded_as, name_for
-from app.model_picker import failure
-from app.model_trial import ModelSwitch
+from app.job_values import Job
+from app.model_picker import Switchable, failure
 from app.recent_models import of_a_model
 from app.worker_child import ROOT, WorkerOptions
 from app.worker_client import WorkerRefused
 from app.worker_errors import WorkerError
-from app.worker_process import WorkerState
 from app.worker_status import WorkerStatus
 from conversations.errors import LogError
-from model.training.config import TrainingConfig
 from model.training.run_folder import RunFolder
 
 RESULT, MERGED = "result", "merged"
@@ -34,21 +32,6 @@ SECONDS_TO_WAIT = 60.0
 
 class ResultRefused(LogError):
     """It cannot be done like this; the sentence says why and what can be done."""
-
-
-class Job(Protocol):
-    """The part of app.jobs.Job that is needed here."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def phase(self) -> str: ...
-    @property
-    def config(self) -> TrainingConfig: ...
-    @property
-    def folder(self) -> RunFolder: ...
 
 
 class KnowsJobs(Protocol):
@@ -64,18 +47,6 @@ class LoadsAdapters(Protocol):
     def models(self) -> tuple[str, ...]: ...
     def load_adapter(self, name: str, path: str) -> None: ...
     def unload_adapter(self, name: str) -> None: ...
-
-
-class Switchable(Protocol):
-    """The part of WorkerProcess that is needed here."""
-
-    @property
-    def options(self) -> WorkerOptions: ...
-    @property
-    def state(self) -> WorkerState: ...
-    @property
-    def last_switch(self) -> ModelSwitch: ...
-    def switch(self, options: WorkerOptions) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

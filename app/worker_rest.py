@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from app.job_values import Job
 from model.training.run_folder import RunFolder
 
 SECONDS_TO_LEAVE = 8.0
@@ -19,19 +20,6 @@ class Rests(Protocol):
 
     def pause(self, who: str, words: Callable[[], str], *, seconds: float) -> None: ...
     def go_on(self, who: str) -> None: ...
-
-
-class Job(Protocol):
-    """The part of app.jobs.Job that is needed here."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def folder(self) -> RunFolder: ...
-    @property
-    def frees_worker(self) -> bool: ...
 
 
 class WorkerRest:
