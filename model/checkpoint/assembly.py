@@ -45,31 +45,34 @@ def fill(
     plan: Plan,
     *,
     folder: Path,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     quantize: Quantize,
     placement: Placement,
     report: OnProgress,
 ) -> dict[str, Numbers]:
     """Read every tensor of the plan into the empty model, and check that none is left. Raises CheckpointError.
 
-    Returns by which numbers an adapter that is made on this model will know it again.
+    `dtype` None keeps each tensor in the format that it has on disk. Returns by which numbers an adapter that is made
+    on this model will know it again.
     """
-    make_room(model, quantize, dtype)
+    if dtype is not None:
+        make_room(model, quantize, dtype)
     wanted = _parameters(model)
     tied = bool(model.config.tie_word_embeddings)
     _check_names(wanted, plan, folder, tied)
     numbers: dict[str, Numbers] = {}
-    for done, (name, tensor) in enumerate(plan.read(), start=1):
+    for done, (name, tensor, stored) in enumerate(plan.read(), start=1):
         module, parameter = wanted[name]
         _check_shape(name, tensor, _shape_of(module, parameter), plan)
         if name in SAMPLED:
             numbers[name] = numbers_of(tensor)
+        device, kept = placement.device_of(name), dtype or stored
         try:
-            new = _placed(module, parameter, tensor, dtype, placement.device_of(name))
+            new = _placed(module, parameter, tensor, kept, device)
         except torch.OutOfMemoryError as error:
             raise DeviceError(
-                f"{folder} does not fit into the memory of {placement.device_of(name)} as {dtype}; choose --quantize "
-                "4bit, --dtype bfloat16, a smaller model or --device cpu."
+                f"{folder} does not fit into the memory of {device} as {kept}; choose --quantize 4bit, "
+                "--dtype bfloat16, a smaller model or --device cpu."
             ) from error
         module._parameters[parameter] = new
         report(done / len(plan.places))
@@ -130,7 +133,8 @@ def _tie(model: Llava, folder: Path, tied: bool, has_head: bool) -> None:
     if not tied:
         return
     table = model.get_input_embeddings().weight
-    if has_head and not torch.equal(table, model.lm_head.weight):
+    head = model.lm_head.weight
+    if has_head and (table.dtype != head.dtype or not torch.equal(table, head)):
         _log.warning(
             "%s says tie_word_embeddings, but %s and %s differ; both are kept",
             folder,

@@ -80,7 +80,8 @@ LLAVA_HF = Layout(
         ("lm_head.", HEAD),
     ),
 )
-"""llava-hf on the Hub; also what transformers 4, vLLM and llama.cpp's converter read."""
+"""llava-hf on the Hub; also what transformers 4, vLLM and llama.cpp's converter read, and what `checkpoint.save`
+writes."""
 
 TRANSFORMERS_5 = Layout(
     "transformers 5",
@@ -94,7 +95,8 @@ TRANSFORMERS_5 = Layout(
         ("model.vision_tower.vision_model.", TOWER),
     ),
 )
-"""Newer key names of the same layout, with `model.` in front; `checkpoint.save` wrote these until it wrote LLAVA_HF."""
+"""Newer key names of the same layout, with `model.` in front: transformers 5's own, and what `checkpoint.save` wrote
+before it wrote LLAVA_HF."""
 
 ORIGINAL_MLP = Layout(
     "LLaVA's own, MLP",

@@ -41,7 +41,7 @@ def load(
     model_base: str | Path | None = None,
     adapter: str | Path | None = None,
     vision_tower: str | Path | None = None,
-    dtype: str = "float32",
+    dtype: str | None = "float32",
     quantize: str = "none",
     device: str = "auto",
     device_map: str = "none",
@@ -53,7 +53,8 @@ def load(
 
     `model_base` completes a delta, an adapter or a projector; `adapter` is merged into a complete checkpoint;
     `vision_tower` goes before the tower that LLaVA's own configs name. `dtype` "auto" is float32 on a CPU or Apple's
-    GPU, on other GPUs bfloat16 where they compute in it, else float16. `quantize` is none, 8bit or 4bit. `device_map`
+    GPU, on other GPUs bfloat16 where they compute in it, else float16; None keeps
+    each tensor in the format that it has on disk, for writing it again. `quantize` is none, 8bit or 4bit. `device_map`
     "auto" shares the model out over the GPUs there are. `template` overrides the one that the config names.
     `on_progress` gets 0..1. `hub` fetches what is named and is no folder here. What was recognised is logged, and in
     `LoadedModel.told`. Raises CheckpointError.
@@ -61,7 +62,7 @@ def load(
     report = on_progress or (lambda fraction: None)
     report(0.0)
     torch_device = choose_device(device)
-    torch_dtype = choose_dtype(dtype, torch_device)
+    torch_dtype = None if dtype is None else choose_dtype(dtype, torch_device)
     bits = choose_quantize(quantize, torch_device)
     if device_map not in DEVICE_MAPS:
         raise DeviceError(f"There is no device map {device_map!r}; choose one of: {', '.join(DEVICE_MAPS)}.")
@@ -85,10 +86,11 @@ def load(
     image_wrap = ("<im_start>", "<im_end>") if found.values.get("mm_use_im_start_end") else None
     _check_template(found, chosen_template, image_wrap)
     model = empty_model(found.config_path, config)
-    if device_map == "auto" and torch_device.type == "cuda":
+    if torch_dtype is not None and device_map == "auto" and torch_device.type == "cuda":
         placement = shared_out(model, torch_dtype, bits)
     else:
-        check_memory(folder, num_bytes(model, torch_dtype, bits), torch_device, torch_dtype)
+        needed = found.plan.num_bytes if torch_dtype is None else num_bytes(model, torch_dtype, bits)
+        check_memory(folder, needed, torch_device, torch_dtype)
         placement = on_one(torch_device)
     report(LOOKED_AT)
     with large_blocks_apart():

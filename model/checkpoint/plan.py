@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .lora import LoraUpdate
 
 
+STORED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""Formats that weights are written in again as they were; float32 holds what narrower ones do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One tensor on disk."""
@@ -76,15 +80,16 @@ class Plan:
         """Of the files that will be read."""
         return sum(path.stat().st_size for path in self.files)
 
-    def read(self) -> Iterator[tuple[str, Tensor]]:
-        """Each name once, with its tensor on the CPU: as stored, or summed; perhaps a view: copy it."""
+    def read(self) -> Iterator[tuple[str, Tensor, torch.dtype]]:
+        """Each name once, with its tensor on the CPU: as stored, or summed; perhaps a view: copy it. And the format
+        that it has on disk, where a sum may be in a wider one."""
 
         def order(name: str) -> tuple[str, str, str]:
             base = self.bases.get(name)
             return str(self.places[name].file), str(base.file) if base else "", name
 
         for name in sorted(self.places, key=order):
-            yield name, self._tensor(name)
+            yield name, *self._tensor(name)
         for place in (*self.places.values(), *self.bases.values()):
             place.weights.close()
 
@@ -95,7 +100,7 @@ class Plan:
             return None if place is None else place.read()
         return _summed(place.read(), base.read(), place, base)
 
-    def _tensor(self, name: str) -> Tensor:
+    def _tensor(self, name: str) -> tuple[Tensor, torch.dtype]:
         place = self.places[name]
         tensor = place.read()
         if not tensor.is_floating_point():
@@ -103,6 +108,7 @@ class Plan:
                 f"{place.file} holds {place.key} as {str(tensor.dtype).removeprefix('torch.')}; expected "
                 "floating-point numbers. Choose the same checkpoint in full precision."
             )
+        stored = tensor.dtype if tensor.dtype in STORED_DTYPES else torch.float32
         base = self.bases.get(name)
         if base is not None:
             tensor = _summed(tensor, base.read(), place, base)
@@ -114,7 +120,7 @@ class Plan:
             if name == EMBEDDING_KEY and self.new_rows is not None:
                 rows = self.new_rows.read()
                 tensor[self.new_rows_at : self.new_rows_at + len(rows)] = rows.to(tensor.dtype)
-        return tensor
+        return tensor, stored
 
 
 def _grown(table: Tensor, num_rows: int) -> Tensor:

@@ -45,11 +45,12 @@ def free_bytes(device: torch.device) -> int:
     return free
 
 
-def check_memory(folder: Path, needed: int, device: torch.device, dtype: torch.dtype) -> None:
+def check_memory(folder: Path, needed: int, device: torch.device, dtype: torch.dtype | None) -> None:
     """Raises NoRoom where the weights alone are more than what is free."""
     free = free_bytes(device)
     if needed > free:
+        kept = "it is stored" if dtype is None else str(dtype).removeprefix("torch.")
         raise NoRoom(
-            f"{folder} takes {needed / 1e9:.1f} GB as {str(dtype).removeprefix('torch.')}, but {device} has "
-            f"{free / 1e9:.1f} GB free; choose --quantize 4bit, --dtype bfloat16 or a smaller model, or free memory."
+            f"{folder} takes {needed / 1e9:.1f} GB as {kept}, but {device} has {free / 1e9:.1f} GB free; choose "
+            "--quantize 4bit, --dtype bfloat16 or a smaller model, or free memory."
         )

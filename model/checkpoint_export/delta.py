@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.key_names import EMBEDDING_KEY, HEAD_KEY, LLAMA, is_computed
+from model.checkpoint.shards import write_shards
 from model.checkpoint.weights import Weights
 
 from .new_folder import ExportError
 from .original import original_tensors, write_original_texts
-from .shards import write_shards
 from .source import Source
 
 _GROWS = frozenset(key for key in map(LLAMA.on_disk, (EMBEDDING_KEY, HEAD_KEY)) if key is not None)

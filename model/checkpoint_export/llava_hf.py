@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint.key_names import LLAVA_HF, PROJECTOR
+from model.checkpoint.shards import write_shards
 
 from .chat_template import chat_template
 from .config_values import (
@@ -26,7 +27,6 @@ from .config_values import (
     write_json,
 )
 from .new_folder import ExportError
-from .shards import write_shards
 from .source import Source
 from .tokenizer_files import wants_no_space_after_marks, write_tokenizer
 
@@ -84,9 +84,10 @@ def _identity_layer(source: Source) -> Iterator[tuple[str, Tensor]]:
     """A second layer that gives back what it gets, to the bit: every sum has one term that is not zero."""
     width = source.loaded.model.config.text_config.hidden_size
     key = LLAVA_HF.on_disk(PROJECTOR + "linear_2.")
-    yield f"{key}weight", torch.eye(width, dtype=source.main_dtype)
+    dtype = source.dtype or source.loaded.model.model.multi_modal_projector.linear_1.weight.dtype
+    yield f"{key}weight", torch.eye(width, dtype=dtype)
     if source.loaded.model.config.multimodal_projector_bias:
-        yield f"{key}bias", torch.zeros(width, dtype=source.main_dtype)
+        yield f"{key}bias", torch.zeros(width, dtype=dtype)
 
 
 def _config_values(source: Source) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from model.checkpoint.key_names import CLIP, ORIGINAL_LINEAR, ORIGINAL_MLP, TOWER
+from model.checkpoint.shards import write_shards
 
 from .config_values import (
     dtype_name,
@@ -24,7 +25,6 @@ from .config_values import (
     write_json,
 )
 from .new_folder import ExportError
-from .shards import write_shards
 from .source import Source
 from .tokenizer_files import has_pieces, write_tokenizer
 from .vocabulary import Vocabulary

@@ -12,11 +12,11 @@ from torch import Tensor
 from model.checkpoint import LoadedModel, load
 from model.checkpoint.hub import Hub
 from model.checkpoint.key_names import HEAD_KEY, PROJECTOR
+from model.checkpoint.saving import main_dtype
+from model.checkpoint.shards import MAX_SHARD_BYTES
 from model.checkpoint.weights import has_weights
 
 from .new_folder import ExportError
-from .shards import MAX_SHARD_BYTES
-from .stored_dtype import stored_dtype
 
 STORED = "stored"
 
@@ -44,22 +44,21 @@ class Source:
     ) -> Source:
         """Any checkpoint that can be read here, a folder or a name on the Hub, on the CPU. Raises CheckpointError.
 
-        `dtype` "stored" is the format in which the weights lie on disk, so that nothing is rounded.
+        `dtype` "stored" keeps each tensor in the format that it has on disk, so that nothing is rounded but what an
+        adapter is added to.
         """
         fetch = Hub().fetch
         folder = fetch(model)
         base = None if model_base is None else fetch(model_base)
-        # An adapter and a projector have the number format and the tokenizer of their base.
+        # An adapter and a projector have the tokenizer of their base.
         whole = folder if has_weights(folder) or base is None else base
-        if dtype == STORED:
-            dtype = str(stored_dtype(whole)).removeprefix("torch.")
         loaded = load(
             folder,
             model_base=base,
             adapter=adapter,
             vision_tower=vision_tower,
             template=template,
-            dtype=dtype,
+            dtype=None if dtype == STORED else dtype,
             device="cpu",
         )
         return cls(loaded, folder=whole, max_shard_bytes=max_shard_bytes)
@@ -82,14 +81,16 @@ class Source:
 
     @property
     def main_dtype(self) -> torch.dtype:
-        """The number format that the config names."""
-        return self.dtype or self.loaded.model.dtype
+        """The number format that the config names: that of most numbers."""
+        return self.dtype or main_dtype(self.loaded.model)
 
     @property
     def num_bytes(self) -> int:
         """About how much the weights take on disk."""
-        size = torch.finfo(self.main_dtype).bits // 8
-        return sum(parameter.numel() for parameter in self.loaded.model.parameters()) * size
+        return sum(
+            parameter.numel() * (self.dtype or parameter.dtype).itemsize
+            for parameter in self.loaded.model.parameters()
+        )
 
     @property
     def linear(self) -> bool:

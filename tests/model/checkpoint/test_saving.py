@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers.models.llava.modeling_llava import LlavaForConditionalGeneration
 
 from model import checkpoint
 from model.checkpoint import CheckpointFormatError, CheckpointNotFound, UnsupportedCheckpoint
@@ -79,6 +82,55 @@ def test_saving_over_an_older_checkpoint_leaves_none_of_its_weights(folder: Path
         assert not (folder / name).exists()
     assert (folder / "README.md").exists()
     assert torch.equal(checkpoint.load(folder).model.lm_head.weight, model.lm_head.weight)
+
+
+@pytest.mark.parametrize("options", [{}, {"tied": True}, {"projector_type": "linear"}])
+def test_the_keys_are_those_that_other_programs_know(tmp_path: Path, options: dict) -> None:
+    """transformers 4, vLLM and llama.cpp's converter know no others (docs/converting.md)."""
+    model, tokenizer = tiny_llava(**options)
+    checkpoint.save(tmp_path, model, tokenizer)
+    keys = load_file(tmp_path / "model.safetensors").keys()
+    beginnings = {key.partition(".")[0] for key in keys}
+    assert beginnings == {"language_model", "multi_modal_projector", "vision_tower"}
+    assert "language_model.model.embed_tokens.weight" in keys
+    assert "vision_tower.vision_model.pre_layrnorm.weight" in keys
+    assert ("language_model.lm_head.weight" in keys) == (not options.get("tied"))
+    assert any("keys are those of llava-hf" in told for told in checkpoint.load(tmp_path, device="cpu").told)
+
+
+def test_what_was_saved_before_with_newer_keys_is_read_as_ever(tmp_path: Path) -> None:
+    model, tokenizer = tiny_llava()
+    checkpoint.save(tmp_path, model, tokenizer)
+    model.save_pretrained(tmp_path)  # as `save` wrote weights once
+    assert "model.vision_tower.pre_layrnorm.weight" in load_file(tmp_path / "model.safetensors")
+    theirs = checkpoint.load(tmp_path, device="cpu").model.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in model.state_dict().items())
+
+
+def test_plain_transformers_reads_what_was_saved(tmp_path: Path) -> None:
+    model, tokenizer = tiny_llava()
+    checkpoint.save(tmp_path, model, tokenizer)
+    found, report = LlavaForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    theirs = found.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in model.state_dict().items())
+
+
+def test_each_tensor_keeps_its_format_and_the_config_names_that_of_most(tmp_path: Path) -> None:
+    model, tokenizer = tiny_llava()
+    model.to(torch.float16).model.multi_modal_projector.float()
+    checkpoint.save(tmp_path, model, tokenizer)
+    written = load_file(tmp_path / "model.safetensors")
+    wide = {key for key, tensor in written.items() if tensor.dtype == torch.float32}
+    assert wide == {key for key in written if "projector" in key}
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "float16"
+
+
+def test_others_may_read_what_was_saved_as_far_as_they_may_read_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    checkpoint.save(folder, *tiny_llava())
+    modes = {path.stat().st_mode & 0o044 for path in folder.iterdir()}
+    assert modes == {folder.stat().st_mode & 0o044}
 
 
 @pytest.mark.parametrize("template", ["v9", None])

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 
 from model import checkpoint
 from model.checkpoint.key_names import LLAMA, ORIGINAL_MLP
+from model.checkpoint.shards import write_shards
 from model.checkpoint_errors import CheckpointNotFound
 from model.checkpoint_export.delta import Rounding, write_delta
 from model.checkpoint_export.new_folder import ExportError
-from model.checkpoint_export.shards import write_shards
 from model.checkpoint_export.source import Source
 
 from .models import tensors_of, tiny

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model import checkpoint
-from model.checkpoint.key_names import LLAMA, is_computed
+from model.checkpoint import LoadedModel
+from model.checkpoint.key_names import CLIP, LLAMA, ORIGINAL_MLP, is_computed
+from model.checkpoint.shards import write_shards
 from model.checkpoint.weights import Weights
 from model.checkpoint_export.delta import write_delta
 from model.checkpoint_export.llava_hf import write_llava_hf
 from model.checkpoint_export.merged import write_merged
 from model.checkpoint_export.original import original_tensors, write_original
-from model.checkpoint_export.shards import write_shards
 from model.checkpoint_export.source import Source
-from model.checkpoint_export.stored_dtype import stored_dtype
 
+from ..checkpoint.made import write_parts
 from .models import (
     DEMO,
     REFERENCE,
@@ -63,9 +68,8 @@ def written(source: Source, layout: str, folder: Path) -> Path:
 
 
 def read(folder: Path, base: Path | None = None, template: str | None = None) -> Source:
-    """In the format that the files have, as scripts/convert_checkpoint.py reads."""
-    dtype = str(stored_dtype(base or folder)).removeprefix("torch.")
-    loaded = checkpoint.load(folder, dtype=dtype, device="cpu", model_base=base, template=template)
+    """In the formats that the files have, as scripts/convert_checkpoint.py reads."""
+    loaded = checkpoint.load(folder, dtype=None, device="cpu", model_base=base, template=template)
     return Source(loaded, folder=base or folder)
 
 
@@ -74,13 +78,18 @@ def read_again(source: Source, layout: str, folder: Path) -> Source:
     return read(written(source, layout, folder))
 
 
+def in_one_format(loaded: LoadedModel) -> LoadedModel:
+    """As it would be asked: files may hold a tower in another format than the rest."""
+    return replace(loaded, model=copy.deepcopy(loaded.model).float())
+
+
 def assert_same_model(ours: Source, again: Source) -> None:
     assert_equal_tensors(tensors_of(ours.loaded), tensors_of(again.loaded))
     for name in ("template", "pixels", "num_patches", "image_token_id", "image_wrap", "context_tokens"):
         assert getattr(again.loaded, name) == getattr(ours.loaded, name), name
     assert our_ids(again.loaded) == our_ids(ours.loaded)
-    our_logits, answer = our_answer(ours.loaded, picture(), num_tokens=6)
-    logits, their_answer = our_answer(again.loaded, picture(), num_tokens=6)
+    our_logits, answer = our_answer(in_one_format(ours.loaded), picture(), num_tokens=6)
+    logits, their_answer = our_answer(in_one_format(again.loaded), picture(), num_tokens=6)
     assert answer == their_answer and torch.equal(our_logits, logits)
 
 
@@ -102,6 +111,46 @@ def test_the_shipped_model_reads_back(tmp_path: Path, layout: str) -> None:
 def test_half_precision_reads_back(tmp_path: Path, layout: str, half: str) -> None:
     source = tiny(tmp_path / "ours", dtype=half, projector_type="linear")
     assert_same_model(source, read_again(source, layout, tmp_path / "written"))
+
+
+def mixed(folder: Path) -> dict[str, Tensor]:
+    """full and tower of a model whose tower is in float32, with numbers that no narrower format holds, and the rest in
+    float16; its tensors by their names in memory."""
+    write_parts(folder)
+    path = folder / "full" / "model.safetensors"
+    full = {key: tensor.half() for key, tensor in load_file(path).items()}
+    save_file(full, path, metadata={"format": "pt"})
+    tower = load_file(folder / "tower" / "model.safetensors")
+    assert any(not torch.equal(tensor.half().float(), tensor) for tensor in tower.values())
+    named = {ORIGINAL_MLP.in_memory(key): tensor for key, tensor in full.items()}
+    named |= {CLIP.in_memory(key): tensor for key, tensor in tower.items()}
+    return {name: tensor for name, tensor in named.items() if name is not None}
+
+
+@pytest.mark.parametrize("first", WRITERS)
+@pytest.mark.parametrize("then", WRITERS)
+def test_each_tensor_keeps_its_own_format_through_any_two_layouts(
+    tmp_path: Path, first: str, then: str
+) -> None:
+    before = mixed(tmp_path / "parts")
+    source = Source.read(
+        str(tmp_path / "parts" / "full"), vision_tower=str(tmp_path / "parts" / "tower"), dtype="stored"
+    )
+    assert source.main_dtype == torch.float16
+    there = Source.read(str(written(source, first, tmp_path / first)))
+    back = written(there, then, tmp_path / f"{first}-{then}")
+    assert_equal_tensors(before, tensors_of(Source.read(str(back)).loaded))
+    assert json.loads((back / "config.json").read_text()).get("torch_dtype", "float16") == "float16"
+    assert there.num_bytes == sum(tensor.nbytes for tensor in before.values())
+
+
+def test_what_an_adapter_is_added_to_is_rounded_to_its_own_format(tmp_path: Path) -> None:
+    base = tiny(tmp_path / "full", dtype="bfloat16")
+    checkpoint.save(tmp_path / "base", base.loaded.model, base.loaded.tokenizer)
+    adapted = get_peft_model(base.loaded.model, LoraConfig(r=2, target_modules=["q_proj"]))
+    adapted.save_pretrained(tmp_path / "adapter")
+    merged = Source.read(str(tmp_path / "base"), adapter=str(tmp_path / "adapter"))
+    assert {tensor.dtype for tensor in tensors_of(merged.loaded).values()} == {torch.bfloat16}
 
 
 @pytest.fixture(scope="module")

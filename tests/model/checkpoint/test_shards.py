@@ -11,9 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.checkpoint.shards import write_shards
 from model.checkpoint.weights import Weights
-from model.checkpoint_export.shards import write_shards
-from model.checkpoint_export.stored_dtype import stored_dtype
 
 DTYPES = st.sampled_from([torch.float32, torch.float16, torch.bfloat16])
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=3)
@@ -35,8 +34,6 @@ def test_tensors_read_back_bit_for_bit(shapes, max_shard_bytes: int) -> None:
         assert all(weights.get(name).dtype == tensor.dtype for name, tensor in tensors.items())
         weights.close()
         assert total == sum(tensor.nbytes for tensor in tensors.values())
-        kinds = {tensor.dtype for tensor in tensors.values()}
-        assert stored_dtype(folder) == (kinds.pop() if len(kinds) == 1 else torch.float32)
         for path in folder.glob("model-*.safetensors"):
             held = [name for name in tensors if weights.file_of(name) == path]
             assert len(held) == 1 or sum(tensors[name].nbytes for name in held) <= max_shard_bytes
@@ -65,8 +62,3 @@ def test_other_people_may_read_what_they_may_list(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     write_shards(tmp_path, [("a", torch.zeros(1))])
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
-
-
-def test_the_format_of_pickled_weights_is_told_too(tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(2, dtype=torch.bfloat16)}, tmp_path / "pytorch_model.bin")
-    assert stored_dtype(tmp_path) == torch.bfloat16
