@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from model.checkpoint import (
     IncompleteCheckpoint,
     LoadedModel,
     UnsupportedCheckpoint,
+    weights,
 )
 from model.checkpoint.base_numbers import check_numbers, write_base
+from model.checkpoint.tensor_file import TensorFile
 from model.llava import Llava
 from tests.model.checkpoint.made import write_json, write_parts, write_projector
 from tests.model.tiny import tiny_llava
@@ -78,6 +81,39 @@ def test_a_delta_and_its_base_are_the_whole_model(parts: Path, rows: int, tables
         whole.model.language_model.norm.weight.fill_(0.01 + 0.5 * 1.5)
     assert_same(found.model, whole, 1e-6)
     assert any("delta" in sentence for sentence in found.told)
+
+
+def test_of_a_delta_and_of_its_base_one_shard_at_a_time_is_open(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_delta(parts)
+    base = load_file(parts / "base" / "model.safetensors")
+    where = {
+        key: f"model-0000{1 + index // 8}-of-00004.safetensors" for index, key in enumerate(sorted(base))
+    }
+    for file in set(where.values()):
+        save_file({key: each for key, each in base.items() if where[key] == file}, parts / "base" / file)
+    write_json(parts / "base", {"weight_map": where}, "model.safetensors.index.json")
+    (parts / "base" / "model.safetensors").unlink()
+    open_now: list[Path] = []
+    most: Counter[str] = Counter()
+
+    class Counted(TensorFile):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            open_now.append(path)
+            folder = path.parent.name
+            most[folder] = max(most[folder], sum(each.parent.name == folder for each in open_now))
+
+        def close(self) -> None:
+            super().close()
+            if self.path in open_now:
+                open_now.remove(self.path)
+
+    monkeypatch.setattr(weights, "TensorFile", Counted)
+    load(parts, "delta", model_base=parts / "base")
+    assert most == {"delta": 1, "base": 1, "tower": 1} and open_now == []
+    assert len(set(where.values())) == 3
 
 
 def test_a_delta_alone_is_told_and_of_another_base_too(parts: Path) -> None:
