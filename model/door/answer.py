@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from model.door.api_error import INTERNAL, ApiError, from_engine, sendable, unforeseen
+from model.door.byte_budget import HeldBytes
 from model.door.metrics import LEFT
 from model.door.stopwatch import Stopwatch
 from model.engine.errors import EngineError
@@ -29,12 +30,21 @@ class Answer:
     """One answer to one request. Whoever makes it must close it: that is what cancels the generation."""
 
     def __init__(
-        self, model: str, events: AsyncGenerator[Event], first: Event, stopwatch: Stopwatch | None = None
+        self,
+        model: str,
+        events: AsyncGenerator[Event],
+        first: Event,
+        stopwatch: Stopwatch | None = None,
+        held: HeldBytes | None = None,
     ) -> None:
-        """`first` is the first event, already read: an engine refuses before it, so a refusal keeps its status."""
+        """`first` is the first event, already read: an engine refuses before it, so a refusal keeps its status.
+
+        `held` is what the pictures take; the engine lets go of them when the answer's text begins.
+        """
         self._events = events
         self._first = first
         self._stopwatch = stopwatch
+        self._held = held
         self._pending: asyncio.Task[Event | None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
@@ -113,12 +123,18 @@ class Answer:
         if pending is not None:
             pending.cancel()  # it may stand inside the engine's stream, which cannot be closed meanwhile
             await asyncio.gather(pending, return_exceptions=True)
-        await self._events.aclose()
-        self._end(LEFT)  # where nothing else has ended it
+        try:
+            await self._events.aclose()
+        finally:
+            if self._held is not None:
+                self._held.release()
+            self._end(LEFT)  # where nothing else has ended it
 
     def _see(self, event: Event | None) -> None:
         if event is not None and self._stopwatch is not None:
             self._stopwatch.see(event)
+        if self._held is not None and isinstance(event, Piece | Finished):
+            self._held.release()
 
     def _end(self, reason: str) -> None:
         if self._stopwatch is not None:

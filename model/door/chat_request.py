@@ -37,6 +37,11 @@ class ChatRequest:
     stream: bool
     include_usage: bool
 
+    @property
+    def picture_bytes(self) -> int:
+        """What the decoded pictures take: three bytes a pixel."""
+        return sum(3 * each.image.width * each.image.height for each in self.pictures.values())
+
 
 def parse_chat_request(body: bytes, limits: Limits | None = None) -> ChatRequest:
     """Check and decode a request's body, pictures included (slow: not for the event loop). Raises ApiError."""
@@ -58,7 +63,8 @@ def parse_chat_request(body: bytes, limits: Limits | None = None) -> ChatRequest
 
 
 def _refuse_what_cannot_be(values: Mapping[str, Any]) -> None:
-    if values.get("n") not in (None, 1):
+    """Whatever asks for nothing, a client's own defaults above all, is let through."""
+    if whole(values, "n", 1) != 1:
         raise invalid(
             f"n is {shown(values['n'])}; this worker gives one answer a request, ask again for more.", "n"
         )
@@ -66,8 +72,13 @@ def _refuse_what_cannot_be(values: Mapping[str, Any]) -> None:
         if values.get(key):
             raise invalid(f"This worker does not support {key}; leave it out.", key)
     for key in ("presence_penalty", "frequency_penalty"):
-        if values.get(key) not in (None, 0):
+        if number(values, key, 0.0) != 0.0:
             raise invalid(f"This worker does not support {key}; leave it out or set it to 0.", key)
+    for key in ("tool_choice", "function_call"):
+        if values.get(key) not in (None, "none", "auto"):
+            raise invalid(f"This worker calls no tools; leave {key} out.", key)
+    if values.get("modalities") not in (None, [], ["text"]):
+        raise invalid('This worker writes text only; leave modalities out or send ["text"].', "modalities")
     form = values.get("response_format")
     if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
         raise invalid("This worker writes plain text only; leave response_format out.", "response_format")

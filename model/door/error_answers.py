@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from model.door.api_error import ApiError, unforeseen
 
@@ -12,7 +13,7 @@ RETRY_AFTER_SECONDS = {"loading": "2", "queue_full": "10"}
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Teach the application to answer ApiError, unknown addresses and faults of ours."""
+    """Teach the application to answer ApiError, unknown addresses, readers who leave and faults of ours."""
 
     @app.exception_handler(ApiError)
     async def told(_: Request, error: ApiError) -> JSONResponse:
@@ -25,6 +26,10 @@ def add_error_answers(app: FastAPI) -> None:
         message = f"{request.method} {request.url.path[:80]}: {error.detail}."
         code = "not_found" if error.status_code == 404 else "invalid_request"
         return JSONResponse(ApiError(error.status_code, code, message).body(), status_code=error.status_code)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody reads it
 
     @app.exception_handler(Exception)
     async def fault(_: Request, error: Exception) -> JSONResponse:

@@ -207,6 +207,7 @@ class EngineThread:
                 self.scheduler.chunk_read(chunk)
                 if chunk.is_last:
                     self._stepper.forget_reading(chunk.task)
+                    chunk.task.job.let_go_of_pictures()
 
     def _tell_drawn(self, drawn: Sequence[Drawn]) -> None:
         """Hands out the step's tokens as text; who is finished leaves its slot."""
@@ -248,7 +249,7 @@ class EngineThread:
 
     def _as_error(self, error: Exception, task: Task) -> EngineError:
         num_tokens = max(len(task.ids), len(task.held_slot.ids))
-        return as_engine_error(error, num_tokens, len(task.request.pictures))
+        return as_engine_error(error, num_tokens, len(task.spans))
 
     def _fail(self, task: Task, error: EngineError) -> None:
         """Ends one request and gives its memory back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 
 from model.engine.errors import EngineError
 from model.engine.request import Event, GenerationRequest
@@ -24,6 +25,10 @@ class Job:
     def tell(self, event: Message) -> None:
         """From any thread. A loop that is already closed has no reader left, so the event is dropped."""
         tell_all([(self, event)])
+
+    def let_go_of_pictures(self) -> None:
+        """They have been read, and what was read of them is in the cache."""
+        self.request = replace(self.request, pictures=())
 
     def cancel(self) -> None:
         self._cancelled.set()

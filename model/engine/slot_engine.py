@@ -131,6 +131,7 @@ class SlotEngine:
     async def stream(self, request: GenerationRequest) -> AsyncGenerator[Event]:
         """The events of one answer, Finished last; raises an EngineError. Closing it cancels within one step."""
         task = self._task(Job(request, asyncio.get_running_loop()))
+        del request  # the job lets go of its pictures when they have been read
         self._thread.join(task)
         try:
             while True:

@@ -90,7 +90,7 @@ def test_who_waits_is_told_the_place_and_leaving_the_line_frees_it(client: Worke
     first = started(client, "First")
     second = client.stream(ChatRequest((Message("user", ("Second",)),), max_new_tokens=300))
     assert next(event for event in second if isinstance(event, Phase)) == Phase("queued", 1)
-    third = client.stream(ChatRequest((Message("user", ("Third",)),), max_new_tokens=300))
+    third = client.stream(ChatRequest((Message("user", ("Third, with more to read",)),), max_new_tokens=300))
     assert next(event for event in third if isinstance(event, Phase)) == Phase("queued", 2)
     second.close()  # type: ignore[attr-defined]
     assert next(event for event in third if event == Phase("queued", 1))

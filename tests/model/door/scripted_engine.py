@@ -15,7 +15,7 @@ from pathlib import Path
 
 from conversations.messages import ImageRef, Message
 from model.door.readiness import Readiness, Served
-from model.engine.errors import AdapterError, EngineClosed, UnknownAdapter
+from model.engine.errors import AdapterError, EngineClosed, QueueFull, UnknownAdapter
 from model.engine.numbers import EngineNumbers
 from model.engine.request import Event, Finished, GenerationRequest, Piece, Reading
 
@@ -35,6 +35,11 @@ class ScriptedEngine:
     num_closed: int = 0
     close_reason: str | None = None
     loaded: dict[str, Path] = field(default_factory=dict)
+    is_full: bool = False
+
+    def check_room(self) -> None:
+        if self.is_full:
+            raise QueueFull(64)
 
     def numbers(self) -> EngineNumbers:
         return EngineNumbers(

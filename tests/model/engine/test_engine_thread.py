@@ -337,6 +337,24 @@ def test_those_who_wait_are_told_their_places_in_the_order_in_which_they_are_ser
     assert long_told[:3] == [Waiting(1), Waiting(2), Waiting(1)] and short_told[0] == Waiting(1)
 
 
+def test_a_pictures_pixels_are_let_go_once_they_have_been_read(
+    engine: SlotEngine, loaded: LoadedModel
+) -> None:
+    async def until_text() -> None:
+        request = ask(loaded, "Hi", picture("red"), picture("blue"), sampling=LONG)
+        images = [weakref.ref(each.image) for each in request.pictures]
+        stream = engine.stream(request)
+        del request
+        assert all(image() is not None for image in images)
+        while not isinstance(await anext(stream), Piece):
+            pass
+        gc.collect()
+        assert [image() for image in images] == [None, None]
+        await stream.aclose()
+
+    asyncio.run(until_text())
+
+
 def test_a_burst_finds_the_free_slots_and_the_places_behind_them(loaded: LoadedModel) -> None:
     engine = SlotEngine(loaded, num_slots=3, max_waiting=4)
 
