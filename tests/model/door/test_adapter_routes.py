@@ -111,3 +111,11 @@ def test_a_wrong_token_loads_nothing(door: Door, engine: ScriptedEngine) -> None
     body = {"lora_name": "kind", "lora_path": "kind"}
     assert door.post("/v1/load_lora_adapter", body, wrong).status_code == 401 and engine.loaded == {}
     assert "adapters" in door.get("/health").json()["features"]
+
+
+def test_a_body_that_is_too_large_is_refused_without_advice_about_pictures(tmp_path: Path) -> None:
+    door = Door(ready(ScriptedEngine()), "secret", shelf=AdapterShelf(tmp_path, "scripted"))
+    refused = door.post("/v1/load_lora_adapter", {"lora_name": "x" * 20_000, "lora_path": "a"})
+    message = refused.json()["error"]["message"]
+    assert refused.status_code == 413 and "0.01 MB" in message
+    assert "lora_path" in message and "picture" not in message

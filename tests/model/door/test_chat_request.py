@@ -112,7 +112,17 @@ def test_messages_that_make_no_conversation_are_refused(messages: object, words:
     ("values", "param"),
     [
         ({"n": 3}, "n"),
+        ({"n": True}, "n"),
+        ({"n": 0}, "n"),
         ({"tools": [{}]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
+        ({"function_call": {"name": "f"}}, "function_call"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"modalities": "audio"}, "modalities"),
+        ({"presence_penalty": True}, "presence_penalty"),
+        ({"response_format": {}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
@@ -139,7 +149,22 @@ def test_settings_out_of_their_range_are_refused_with_the_range(values: dict[str
 
 
 @pytest.mark.parametrize(
-    "values", [{"n": 1}, {"presence_penalty": 0}, {"response_format": {"type": "text"}}, {"user": "me"}]
+    "values",
+    [
+        {"n": 1},
+        {"n": None},
+        {"presence_penalty": 0},
+        {"frequency_penalty": 0.0},
+        {"response_format": {"type": "text"}},
+        {"response_format": None},
+        {"tools": [], "tool_choice": "none", "parallel_tool_calls": True},
+        {"tools": None, "tool_choice": "auto"},
+        {"function_call": "none"},
+        {"modalities": ["text"]},
+        {"modalities": None},
+        {"logprobs": False, "top_logprobs": 0, "logit_bias": {}},
+        {"user": "me", "store": False, "metadata": {}, "service_tier": "auto"},
+    ],
 )
 def test_what_changes_nothing_is_accepted(values: dict[str, Any]) -> None:
     assert parse(**values).messages
