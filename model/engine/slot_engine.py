@@ -60,7 +60,7 @@ class SlotEngine:
         shape = self._stepper.network.shape
         self._token_bytes = shape.token_bytes
         most_useful = num_slots * loaded.context_tokens * shape.token_bytes
-        self._budget_bytes = choose_budget(cache_bytes, shape.devices[0], most_useful)
+        self._budget_bytes = choose_budget(cache_bytes, shape.devices, most_useful)
         table = SlotTable(num_slots, max(1, self._budget_bytes // shape.token_bytes), num_spare=SPARE_SLOTS)
         self._virtual_ids = VirtualIds(self._stepper.network.vocab_size, loaded.num_patches)
         self._end_ids = end_of_sequence_ids(loaded)
