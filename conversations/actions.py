@@ -2,13 +2,14 @@
 
 An action on answers keeps, for each of them, what was there before and what it was set to. Taking it back restores
 what was before, but only where nothing else was decided since: an undo that overwrote a colleague's later decision
-would be a second mistake.
+would be a second mistake. What was decided since is told by the trail and not by the value, which may have come back
+to the same by other hands.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -83,6 +84,36 @@ def trail(
         items = select(ActionItemRow.action_id).where(ActionItemRow.turn_id == turn_id)
         query = query.where(ActionRow.id.in_(items))
     return [action_of(row) for row in session.scalars(query)]
+
+
+_DECIDED_TOGETHER: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("state", "keep_one"), ("state", "keep_one")),
+    "rate": ("rate",),
+    "correct": ("correct",),
+}
+"""By an action's kind those that set the same thing of an answer."""
+
+
+def decided_since(session: Session, action_id: int, kind: str, turn_ids: Sequence[int]) -> set[int]:
+    """Those of the answers of which the same thing was decided after this action. What was taken back is none:
+    neither the later action nor its undo counts where it was."""
+    query = (
+        select(ActionItemRow.turn_id, ActionRow.id, ActionRow.kind, ActionRow.value)
+        .join(ActionRow, ActionRow.id == ActionItemRow.action_id)
+        .where(
+            ActionItemRow.turn_id.in_(turn_ids),
+            ActionItemRow.action_id > action_id,
+            ActionRow.kind.in_((*_DECIDED_TOGETHER[kind], "undo")),
+        )
+    )
+    decided: set[tuple[int, int]] = set()
+    taken_back: set[tuple[int, int]] = set()
+    for turn_id, later_id, later_kind, value in session.execute(query):
+        if later_kind == "undo":
+            taken_back.add((turn_id, json.loads(value)))
+        else:
+            decided.add((turn_id, later_id))
+    return {turn_id for turn_id, _ in decided - taken_back}
 
 
 def action_of(row: ActionRow) -> Action:

@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from conversations import feedback, review
+from conversations.actions import decided_since
 from conversations.reasons import bits_of
 from conversations.tables import ActionItemRow, AnswerRow, AnswerTagRow, TurnRow
 
@@ -39,31 +40,38 @@ def change(session: Session, turn_ids: Sequence[int], kind: str, value: Any) -> 
         yield turn_id, befores[turn_id], afters[turn_id]
 
 
-def restored(session: Session, kind: str, batch: Sequence[ActionItemRow]) -> Iterator[Change]:
-    """Give back what was before where there is still what the action set. Of tags those that it added go and those
-    that it took come back, whatever others were set since."""
+def restored(session: Session, action_id: int, kind: str, batch: Sequence[ActionItemRow]) -> Iterator[Change]:
+    """Give back what was before, unless something else was decided since or the answer became private. Of tags
+    those that the action added go and those that it took come back, whatever others were set since."""
     rows = _locked(session, [item.turn_id for item in batch])
-    there = [item for item in batch if item.turn_id in rows]
+    there = [item for item in batch if item.turn_id in rows and not rows[item.turn_id].is_private]
     if kind in ("tags", "tag", "untag"):
         yield from _tags_restored(session, there)
         return
+    later = decided_since(session, action_id, kind, [item.turn_id for item in there])
     for item in there:
         answer, before, after = rows[item.turn_id], json.loads(item.before), json.loads(item.after)
-        now: Any = answer.state
-        if kind == "rate":
-            now = feedback.rated(answer)
-        elif kind == "correct":
-            now = answer.correction
-        if now != after:
-            continue
-        if kind == "rate":
-            answer.rating, answer.note = before["rating"], before["note"]
-            answer.reasons = bits_of(before["reasons"])
-        elif kind == "correct":
-            feedback.set_correction(session, session.get_one(TurnRow, item.turn_id), answer, before)
-        else:
-            answer.state = before
-        yield item.turn_id, now, before
+        now = _now(answer, kind)
+        if item.turn_id not in later and now == after:
+            _give_back(session, answer, kind, before)
+            yield item.turn_id, now, before
+
+
+def _now(answer: AnswerRow, kind: str) -> Any:
+    """What an action of this kind sets."""
+    if kind == "rate":
+        return feedback.rated(answer)
+    return answer.correction if kind == "correct" else answer.state
+
+
+def _give_back(session: Session, answer: AnswerRow, kind: str, before: Any) -> None:
+    if kind == "rate":
+        answer.rating, answer.note = before["rating"], before["note"]
+        answer.reasons = bits_of(before["reasons"])
+    elif kind == "correct":
+        feedback.set_correction(session, session.get_one(TurnRow, answer.turn_id), answer, before)
+    else:
+        answer.state = before
 
 
 def _locked(session: Session, turn_ids: Sequence[int]) -> dict[int, AnswerRow]:

@@ -162,8 +162,9 @@ class Curation:
             return action_of(record(session, actor, "export", num_rows, about))
 
     def undo(self, actor: str, action_id: int) -> Action:
-        """Take an action back where nothing else was decided since; the number of answers that got back what they
-        had is the `num_answers` of the action returned. Raises NotFound, also if it was taken back before."""
+        """Take an action back where nothing else was decided since and the answer is not private; the number of
+        answers that got back what they had is the `num_answers` of the action returned. Raises NotFound, also if it
+        was taken back before."""
         with self._database.writing() as session:
             row = session.get(ActionRow, action_id)
             if row is None or row.undone_at is not None or row.kind not in _UNDONE:
@@ -187,7 +188,7 @@ class Curation:
                     session.get_one(ActionRow, action_id).undone_at = datetime.now(UTC)
                     return action_of(undoing)
                 after = batch[-1].turn_id
-                add_items(session, undoing, restored(session, kind, batch))
+                add_items(session, undoing, restored(session, action_id, kind, batch))
 
     # -- how -------------------------------------------------------------------------------------------------
 

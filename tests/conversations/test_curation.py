@@ -186,6 +186,56 @@ def test_taking_back_leaves_what_was_decided_since(store: ConversationStore, two
     assert ids(store, state="rejected") == [two[0]] and ids(store, state="pending") == [two[1]]
 
 
+def test_a_decision_that_came_back_to_the_same_is_a_later_decision(
+    store: ConversationStore, two: tuple[int, int]
+) -> None:
+    mine = store.curation.set_state("root", two[0], "approved")
+    theirs = store.curation.set_state("another", two[0], "rejected")
+    again = store.curation.set_states("another", Filters(), "approved")
+    assert store.curation.undo("root", mine.id).num_answers == 0
+    assert ids(store, state="approved") == [two[1], two[0]]
+    assert store.curation.undo("another", again.id).num_answers == 2
+    assert store.curation.undo("another", theirs.id).num_answers == 1
+    assert ids(store, state="approved") == [two[0]]
+
+
+def test_corrections_and_ratings_that_came_back_to_the_same_are_left(
+    store: ConversationStore, two: tuple[int, int]
+) -> None:
+    corrected = [store.curation.correct("root", two[0], text) for text in ("X", "Y", "X")]
+    rated = [store.curation.rate("root", two[0], thumb) for thumb in ("up", "down", "up")]  # type: ignore[arg-type]
+    for action in (corrected[0], rated[0]):
+        assert store.curation.undo("root", action.id).num_answers == 0
+    item = store.curation.item(two[0])
+    assert (item.correction, item.rating) == ("X", "up")
+
+
+def test_all_is_taken_back_in_reverse_order(store: ConversationStore, two: tuple[int, int]) -> None:
+    """What was taken back is no later decision: neither the action nor its undo."""
+    states = ("approved", "rejected", "pending", "approved")
+    actions = [store.curation.set_state("root", two[0], state) for state in states]  # type: ignore[arg-type]
+    kept = store.curation.keep_one("root", two, two[1])
+    texts = [store.curation.correct("root", two[0], text) for text in ("X", "Y", "X")]
+    for action in (*reversed(texts), kept, *reversed(actions)):
+        assert store.curation.undo("root", action.id).num_answers == 1
+    item = store.curation.item(two[0])
+    assert (item.state, item.correction) == ("pending", None)
+
+
+def test_what_became_private_since_is_not_reached_by_an_undo(
+    store: ConversationStore, two: tuple[int, int]
+) -> None:
+    approved = store.curation.set_states("root", Filters(), "approved")
+    tagged = store.curation.add_tag("root", Filters(), "good")
+    corrected = store.curation.correct("root", two[0], "Better.")
+    store.history.set_private("ann", store.turn("ann", two[0]).conversation_id, True)
+    assert store.curation.undo("root", corrected.id).num_answers == 0
+    assert store.curation.undo("root", tagged.id).num_answers == 1
+    assert store.curation.undo("root", approved.id).num_answers == 1
+    item = store.curation.item(two[0], owner="ann")
+    assert (item.state, item.tags, item.correction) == ("approved", ("good",), "Better.")
+
+
 def test_taking_a_tag_back_leaves_those_that_came_since(
     store: ConversationStore, two: tuple[int, int]
 ) -> None:
