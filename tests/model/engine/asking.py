@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -130,26 +130,52 @@ def without_end(loaded: LoadedModel, ids: Sequence[int]) -> str:
     return "".join(f"{token_id}," for token_id in ids if token_id != loaded.tokenizer.eos_token_id)
 
 
-def conversations(loaded: LoadedModel, number: int, sampling: SamplingSettings) -> list[GenerationRequest]:
-    """Random ones: 1 to 6 questions, 0 to 3 pictures anywhere in them, many with the beginning of another."""
+@dataclass(frozen=True)
+class Talk:
+    """A conversation whose last turn is the user's; `pictures` in their order."""
+
+    turns: tuple[Content, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def num_questions(self) -> int:
+        return (len(self.turns) + 1) // 2
+
+    def with_question(self, text: str, pictures: Sequence[Picture], place: int, reply: str) -> Talk:
+        """One question more, its text behind so many of its pictures; what was asked before is answered by `reply`."""
+        parts: list[str | ImageRef] = [ImageRef(each.sha256) for each in pictures]
+        parts.insert(place, text)
+        answered: tuple[Content, ...] = ((reply,),) if self.turns else ()
+        return Talk((*self.turns, *answered, tuple(parts)), (*self.pictures, *pictures))
+
+
+def conversations(number: int) -> list[Talk]:
+    """Random ones of 1 to 6 questions, as many of each; a third without pictures, the others with 1 to 3 anywhere.
+
+    Many go on where another one ended.
+    """
     chance = random.Random(5)
-    colours = ["red", "green", "blue", "white"]
-    requests: list[GenerationRequest] = []
-    beginnings: list[tuple[list[Content], list[Picture]]] = [([], [])]
-    for _ in range(number):
-        turns, pictures = (list(part) for part in chance.choice(beginnings))
-        most_pictures = max(len(pictures), chance.randint(0, 3))
-        for _ in range(chance.randint(1, 6 - len(turns) // 2) if len(turns) < 10 else 1):
-            num_pictures = chance.randint(0, most_pictures - len(pictures))
-            mine = [picture(chance.choice(colours)) for _ in range(num_pictures)]
-            text = " ".join(chance.choice(["What", "is", "the", "red", "one", "###", "?"]) for _ in range(6))
-            parts: list[str | ImageRef] = [ImageRef(each.sha256) for each in mine]
-            parts.insert(chance.randint(0, len(parts)), text)
-            turns, pictures = [*turns, tuple(parts)], [*pictures, *mine]
-            if chance.random() < 0.2:
-                requests.append(asked(loaded, turns, pictures, sampling))
-            turns = [*turns, (chance.choice(["A cat.", "Two things", "No, it is not the same."]),)]
-        if len(turns) < 12:
-            beginnings.append((turns, pictures))
-        requests.append(asked(loaded, turns[:-1], pictures, sampling))
-    return requests[:number]
+    talks: list[Talk] = []
+    for place in range(number):
+        num_questions, num_pictures = 1 + place % 6, place // 6 % 3 and chance.randint(1, 3)
+        talk = chance.choice([Talk(), *_beginnings(talks, num_questions, num_pictures) * 3])
+        while talk.num_questions < num_questions:
+            left = num_pictures - len(talk.pictures)
+            is_last = talk.num_questions == num_questions - 1
+            talk = _asked_on(talk, left if is_last else chance.randint(0, left), chance)
+        talks.append(talk)
+    return talks
+
+
+def _beginnings(talks: Sequence[Talk], num_questions: int, num_pictures: int) -> list[Talk]:
+    """Those that can be gone on with to so many of both."""
+    return [
+        each for each in talks if each.num_questions < num_questions and len(each.pictures) <= num_pictures
+    ]
+
+
+def _asked_on(talk: Talk, num_pictures: int, chance: random.Random) -> Talk:
+    pictures = [picture(chance.choice(["red", "green", "blue", "white"])) for _ in range(num_pictures)]
+    text = " ".join(chance.choice(["What", "is", "the", "red", "one", "###", "?"]) for _ in range(6))
+    reply = chance.choice(["A cat.", "Two things", "No, it is not the same."])
+    return talk.with_question(text, pictures, chance.randint(0, num_pictures), reply)

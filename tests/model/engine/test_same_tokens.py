@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from model.engine.slot_engine import SlotEngine
 from model.llava import Llava
 from tests.model.engine.asking import (
     GREEDY,
+    Talk,
     all_events,
     answer,
     answers,
     ask,
+    asked,
     conversations,
     generated,
     numbered,
@@ -45,8 +48,13 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def requests(loaded: LoadedModel) -> list[GenerationRequest]:
-    return conversations(loaded, NUM_CONVERSATIONS, SHORT)
+def talks() -> list[Talk]:
+    return conversations(NUM_CONVERSATIONS)
+
+
+@pytest.fixture(scope="module")
+def requests(loaded: LoadedModel, talks: list[Talk]) -> list[GenerationRequest]:
+    return [asked(loaded, talk.turns, talk.pictures, SHORT) for talk in talks]
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +70,14 @@ def with_engine(loaded: LoadedModel, use: Callable[[SlotEngine], Any], **options
         asyncio.run(engine.close())
 
 
-def test_the_conversations_are_of_all_kinds(requests: list[GenerationRequest], expected: list[str]) -> None:
-    assert len(requests) == NUM_CONVERSATIONS
-    assert {len(request.pictures) for request in requests} == {0, 1, 2, 3}
+def test_the_conversations_are_of_all_kinds(talks: list[Talk], expected: list[str]) -> None:
+    assert len(talks) == NUM_CONVERSATIONS
+    num_questions = Counter(talk.num_questions for talk in talks)
+    assert set(num_questions) == {1, 2, 3, 4, 5, 6} and min(num_questions.values()) >= 10
+    num_pictures = Counter(len(talk.pictures) for talk in talks)
+    assert set(num_pictures) == {0, 1, 2, 3} and min(num_pictures.values()) >= 8 and num_pictures[0] >= 20
+    without = {talk.num_questions for talk in talks if not talk.pictures}
+    assert without == {1, 2, 3, 4, 5, 6}, "those without pictures are of every length, too"
     assert len(set(expected)) > NUM_CONVERSATIONS / 2, "else equal answers would prove little"
 
 
