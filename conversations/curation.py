@@ -134,12 +134,17 @@ class Curation:
         """Of near-duplicates reject all but one. Raises NotFound, also if the one to keep is not among them."""
         if kept_id not in turn_ids:
             raise NotFound(f"The answer {kept_id!r} is not among those of which one is to be kept.")
+        others = [turn_id for turn_id in dict.fromkeys(turn_ids) if turn_id != kept_id]
         with self._database.writing() as session:
-            rows = [_row(session, turn_id, owner) for turn_id in dict.fromkeys(turn_ids)]
-            others = [row.id for row in rows if row.id != kept_id]
-            action = record(session, actor, "keep_one", "rejected", {"kept": kept_id})
-            add_items(session, action, change(session, others, "state", "rejected"))
-            return action_of(action)
+            review.check_known(session, [kept_id, *others], owner)
+            action_id = record(session, actor, "keep_one", "rejected", {"kept": kept_id}).id
+        for start in range(0, len(others), BATCH):
+            with self._database.writing() as session:
+                there = review.known(session, others[start : start + BATCH], owner)
+                action = session.get_one(ActionRow, action_id)
+                add_items(session, action, change(session, there, "state", "rejected"))
+        with self._database.reading() as session:
+            return action_of(session.get_one(ActionRow, action_id))
 
     def duplicates(self, filters: Filters, limit: int = 50) -> list[DuplicateGroup]:
         """Answers with the same or a close picture and a close question, most numerous groups first."""

@@ -1,7 +1,8 @@
-"""Near-duplicates: answers to close questions about the same or a close picture.
+"""Near-duplicates: answers to close questions about the same or close pictures.
 
-Pictures are close when their fingerprints are, or when they are one file; questions when most of their words are
-the same. Of such a group a data set needs one.
+Pictures are close when their fingerprints are, or when they are one file; of several each has to be, in their order.
+Questions are close when most of their words are the same; those without any word (an emoji) when they are equal. Of
+such a group a data set needs one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from conversations import fingerprint
 from conversations.filters import Filters
 from conversations.review import Item, items
 from conversations.search_words import indexed
-from conversations.shelf import conditions, newest_first
+from conversations.shelf import conditions, listed, newest_first
 from conversations.tables import AnswerRow, PictureRow, TurnPictureRow, TurnRow
 
 MAX_ANSWERS = 20_000
@@ -47,18 +48,17 @@ class DuplicateGroup:
 @dataclass(frozen=True, slots=True)
 class _Asked:
     turn_id: int
-    sha256: str
+    pictures: tuple[str, ...]
     words: frozenset[str]
 
 
 def groups(session: Session, filters: Filters, limit: int) -> list[DuplicateGroup]:
     """The most numerous groups first. Rejected answers are decided and left out."""
     asked = _asked(session, filters)
-    looks = _looks(session, {one.sha256 for one in asked})
-    same_look = _joined(looks)
-    by_look: defaultdict[str, list[_Asked]] = defaultdict(list)
+    same_look = _joined(_looks(session, {sha256 for one in asked for sha256 in one.pictures}))
+    by_look: defaultdict[tuple[str, ...], list[_Asked]] = defaultdict(list)
     for one in asked:
-        by_look[same_look.get(one.sha256, one.sha256)].append(one)
+        by_look[tuple(same_look.get(sha256, sha256) for sha256 in one.pictures)].append(one)
     found = [group for some in by_look.values() for group in _close_questions(some) if len(group) > 1]
     found.sort(key=lambda group: (-len(group), -group[0]))
     return [DuplicateGroup(tuple(items(session, group[:MAX_GROUP])), tuple(group)) for group in found[:limit]]
@@ -66,22 +66,41 @@ def groups(session: Session, filters: Filters, limit: int) -> list[DuplicateGrou
 
 def _asked(session: Session, filters: Filters) -> list[_Asked]:
     """Answers whose question carries a picture itself: a follow-up means something else in another
-    conversation. Versions within a conversation are no duplicates: an export takes one of them."""
+    conversation. Of the versions of a question the newest: an export takes one of them."""
     answer, question = aliased(TurnRow), aliased(TurnRow)
     query = (
-        select(AnswerRow.conversation_id, AnswerRow.turn_id, TurnPictureRow.sha256, question.text)
+        select(AnswerRow.turn_id, AnswerRow.conversation_id, question.parent_id, question.id, question.text)
         .join(answer, answer.id == AnswerRow.turn_id)
         .join(question, question.id == answer.parent_id)
         .join(TurnPictureRow, TurnPictureRow.turn_id == question.id)
         .where(conditions(session, filters), AnswerRow.state != "rejected", TurnPictureRow.position == 0)
     )
-    found: dict[tuple[str, str], _Asked] = {}
-    for conversation_id, turn_id, sha256, words in session.execute(
+    newest: dict[tuple[str, int | None], tuple[int, int, str]] = {}
+    for turn_id, conversation_id, parent_id, question_id, text in session.execute(
         newest_first(session, query.where(answer.is_shown), filters).limit(MAX_ANSWERS)
     ):
-        asked = _Asked(turn_id, sha256, frozenset(indexed(words).split()))
-        found.setdefault((conversation_id, sha256), asked)
-    return list(found.values())
+        newest.setdefault((conversation_id, parent_id), (turn_id, question_id, text))
+    pictures = _pictures(session, [question_id for _, question_id, _ in newest.values()])
+    return [
+        _Asked(turn_id, tuple(pictures[question_id]), _words(text))
+        for turn_id, question_id, text in newest.values()
+    ]
+
+
+def _pictures(session: Session, question_ids: Iterable[int]) -> defaultdict[int, list[str]]:
+    query = (
+        select(TurnPictureRow.turn_id, TurnPictureRow.sha256)
+        .where(TurnPictureRow.turn_id.in_(listed(session, question_ids)))
+        .order_by(TurnPictureRow.turn_id, TurnPictureRow.position)
+    )
+    pictures: defaultdict[int, list[str]] = defaultdict(list)
+    for question_id, sha256 in session.execute(query):
+        pictures[question_id].append(sha256)
+    return pictures
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(indexed(text).split()) or frozenset({text.strip()})
 
 
 def _looks(session: Session, sha256s: Iterable[str]) -> dict[str, str]:
@@ -107,7 +126,7 @@ def _joined(looks: dict[str, str]) -> dict[str, str]:
 
 
 def _close_questions(asked: Sequence[_Asked]) -> list[list[int]]:
-    """Split what was asked about one look into groups of close questions."""
+    """Split what was asked about pictures of one look into groups of close questions."""
     found: list[tuple[frozenset[str], list[int]]] = []
     exact: dict[frozenset[str], list[int]] = {}
     for one in asked:

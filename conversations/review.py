@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, false, func, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from conversations.errors import NotFound
@@ -22,7 +22,7 @@ from conversations.personal_data import Found, find
 from conversations.reasons import Reason, reasons_of
 from conversations.search import tags_of
 from conversations.search_words import Span, highlights, searched
-from conversations.shelf import conditions, newest_first, walked
+from conversations.shelf import conditions, listed, newest_first, walked
 from conversations.tables import AnswerRow, AnswerTagRow, ConversationRow, PictureRow, TurnPictureRow, TurnRow
 from conversations.turns import FinishReason, Rating
 
@@ -108,10 +108,37 @@ def page(session: Session, filters: Filters, after: Place | None, limit: int) ->
 
 def item(session: Session, turn_id: int, owner: str | None) -> Item:
     """One answer; of this owner, or for a reviewer (None) anybody's that is not private. Raises NotFound."""
-    found = items(session, [turn_id]) if isinstance(turn_id, int) and 0 < turn_id < 2**63 else []
+    found = items(session, [turn_id]) if _is_id(turn_id) else []
     if not found or (found[0].owner != owner if owner is not None else found[0].is_private):
-        raise NotFound(f"There is no answer {turn_id!r} here; it was deleted, or it is private.")
+        raise _not_here(turn_id)
     return found[0]
+
+
+def known(session: Session, turn_ids: Sequence[int], owner: str | None) -> list[int]:
+    """Those of these answers that `item` would give, each once, in one look."""
+    query = (
+        select(AnswerRow.turn_id)
+        .join(ConversationRow, ConversationRow.id == AnswerRow.conversation_id)
+        .where(AnswerRow.turn_id.in_(listed(session, filter(_is_id, turn_ids))))
+        .where(AnswerRow.is_private == false() if owner is None else ConversationRow.owner == owner)
+    )
+    return list(session.scalars(query))
+
+
+def check_known(session: Session, turn_ids: Sequence[int], owner: str | None) -> None:
+    """Raises NotFound for the first one that `item` would not give."""
+    there = set(known(session, turn_ids, owner))
+    missing = [turn_id for turn_id in turn_ids if turn_id not in there]
+    if missing:
+        raise _not_here(missing[0])
+
+
+def _is_id(turn_id: object) -> bool:
+    return isinstance(turn_id, int) and 0 < turn_id < 2**63
+
+
+def _not_here(turn_id: object) -> NotFound:
+    return NotFound(f"There is no answer {turn_id!r} here; it was deleted, or it is private.")
 
 
 def items(session: Session, turn_ids: Sequence[int], words: str = "") -> list[Item]:

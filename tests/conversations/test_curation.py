@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-
 from conversations import curation, shelf
 from conversations.errors import InvalidFilters, InvalidText, NotFound
 from conversations.filters import Filters
-from conversations.messages import ImageRef
 from conversations.store import ConversationStore
 from conversations.turns import AnswerOutcome
-from tests.conversations.small_log import SETTINGS, answered, asked, database_url, png
+from tests.conversations.small_log import SETTINGS, answered, asked, png
 
 
 def ids(store: ConversationStore, **filters: object) -> list[int]:
@@ -270,43 +266,6 @@ def test_the_trail_stays_when_the_conversation_goes(store: ConversationStore, tw
     assert (action.actor, action.num_answers) == ("root", 1)
     assert store.curation.trail(turn_id=two[0]) == []
     assert store.curation.undo("root", action.id).num_answers == 0
-
-
-def test_of_near_duplicates_one_is_kept(store: ConversationStore) -> None:
-    def about(colour: str, text: str, size: tuple[int, int] = (64, 64)) -> int:
-        picture: ImageRef = store.images.add(png(colour, size))
-        return answered(store, store.add_question("ann", store.create("ann").id, text, [picture])).id
-
-    same = [
-        about("red", "What colour is it?"),
-        about("red", "what COLOUR is it"),
-        about("red", "What colour is it?", (90, 90)),
-    ]
-    other = [about("blue", "What colour is it?"), about("red", "How many are there?")]
-    (group,) = store.curation.duplicates(Filters())
-    assert sorted(group.turn_ids) == same and group.num_answers == 3
-    assert [item.id for item in group.items] == same[::-1]
-    action = store.curation.keep_one("root", group.turn_ids, same[1])
-    assert action.num_answers == 2 and ids(store, state="rejected") == [same[2], same[0]]
-    assert store.curation.duplicates(Filters()) == []
-    assert ids(store, state="pending") == [*other[::-1], same[1]]
-    with pytest.raises(NotFound, match="not among"):
-        store.curation.keep_one("root", same, other[0])
-    store.curation.undo("root", action.id)
-    assert len(store.curation.duplicates(Filters())) == 1
-
-
-def test_pictures_of_an_earlier_version_are_looked_at_when_duplicates_are_asked_for(
-    store: ConversationStore, tmp_path: Path
-) -> None:
-    for size in ((64, 64), (90, 90)):
-        picture = store.images.add(png("red", size))
-        answered(store, store.add_question("ann", store.create("ann").id, "What is it?", [picture]))
-    engine = create_engine(database_url(tmp_path))
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE pictures SET fingerprint = NULL"))
-    engine.dispose()
-    assert [group.num_answers for group in store.curation.duplicates(Filters())] == [2]
 
 
 def test_exports_stand_in_the_trail(store: ConversationStore) -> None:
