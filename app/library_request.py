@@ -14,6 +14,7 @@ from conversations.errors import InvalidText
 from conversations.filters import Filters, ReviewState
 from conversations.formats import FORMATS
 from conversations.formats.format import Format, Options
+from conversations.moments import has_utc
 from conversations.reasons import REASONS, Reason
 from conversations.review import Place
 from conversations.selection import Selection
@@ -57,7 +58,7 @@ class LibraryRequest(BrowserEvent):
             moment = datetime.fromisoformat(after.text("at", 40))
         except ValueError as error:
             raise InvalidText(wording.FORGED) from error
-        if moment.tzinfo is None:
+        if moment.tzinfo is None or not has_utc(moment):
             raise InvalidText(wording.FORGED)
         return Place(moment, after.turn("id"))
 

@@ -13,12 +13,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from conversations.errors import InvalidImport, PictureRefused
 from conversations.image_store import ImageStore
 from conversations.messages import ImageRef
+from conversations.moments import moment_of
 from conversations.turns import AnswerDetails
 from conversations.whole import UNKNOWN_ANSWER, WholeConversation, WholeTurn
 
@@ -216,10 +217,9 @@ class _Fields:
     def time(self, name: str) -> datetime | None:
         value = self.get(name, str, default=None)
         try:
-            moment = None if value is None else datetime.fromisoformat(value)
+            return None if value is None else moment_of(value)
         except ValueError as error:
             raise _wrong(f"{self.path}{name}", value, "a time like 2026-01-31T12:00:00+00:00") from error
-        return moment if moment is None or moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _decoded(name: str, text: object) -> bytes:

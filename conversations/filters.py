@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from conversations.errors import InvalidFilters
+from conversations.moments import has_utc, moment_of
 from conversations.reasons import REASONS, Reason
 from conversations.turns import FinishReason, Rating, ReviewState
 
@@ -75,12 +76,12 @@ def _time(name: str, value: object) -> datetime:
     if isinstance(value, datetime):
         return value
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        moment = moment_of(value) if isinstance(value, str) else None
     except ValueError:
         moment = None
     if moment is None:
         raise InvalidFilters(f"The filter {name} cannot be {_short(value)}; give {_A_TIME}.")
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment
 
 
 _A_TIME = "a day or a time like 2026-01-31 or 2026-01-31T12:00:00+00:00"
@@ -96,7 +97,8 @@ def _words(value: object) -> str | None:
 
 
 def _a_time(value: object) -> str | None:
-    return None if isinstance(value, datetime) and value.tzinfo is not None else _A_TIME
+    right = isinstance(value, datetime) and value.tzinfo is not None and has_utc(value)
+    return None if right else _A_TIME
 
 
 def _yes_or_no(value: object) -> str | None:

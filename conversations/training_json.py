@@ -50,6 +50,10 @@ class PictureFolder:
             raise RowError(
                 "image", f"cannot be {short(name)}; give a name relative to the folder of pictures"
             )
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise RowError("image", f"cannot be {short(name)}, which no file can be called") from error
         if ".." in parts:
             raise RowError("image", f"cannot be {short(name)}, which leads out of the folder of pictures")
         path = self.folder / name

@@ -92,3 +92,5 @@ def test_tags_stand_between_commas_and_a_place_has_a_zone() -> None:
     assert LibraryRequest({"after": {"at": at, "id": 4}}).place() == Place(datetime.fromisoformat(at), 4)
     with pytest.raises(InvalidText):
         LibraryRequest({"after": {"at": "2026-01-31T10:00:00", "id": 4}}).place()
+    with pytest.raises(InvalidText):
+        LibraryRequest({"after": {"at": "9999-12-31T23:59:59-14:00", "id": 4}}).place()

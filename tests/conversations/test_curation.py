@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+
 from conversations import curation, shelf
 from conversations.errors import InvalidFilters, InvalidText, NotFound
 from conversations.filters import Filters
@@ -286,6 +287,8 @@ def test_models_are_listed_for_the_filter(store: ConversationStore, two: tuple[i
         ({"rating": "sideways"}, "rating cannot be 'sideways'; give one of up, down, none"),
         ({"since": "yesterday"}, "since cannot be 'yesterday'; give a day or a time like"),
         ({"since": 5}, "since cannot be 5"),
+        ({"since": "0001-01-01T00:00:00+14:00"}, "since cannot be '0001-01-01T00:00:00"),
+        ({"until": "9999-12-31T23:59:59-14:00"}, "until cannot be '9999-12-31T23:59:59"),
         ({"has_picture": "yes"}, "has_picture cannot be 'yes'; give true or false"),
         ({"text": "x" * 201}, "text cannot be"),
         ({"reason": 1}, "reason cannot be 1; give one of wrong, "),
@@ -295,6 +298,11 @@ def test_models_are_listed_for_the_filter(store: ConversationStore, two: tuple[i
 def test_a_filter_that_cannot_be_meant_is_named(values: dict[str, object], says: str) -> None:
     with pytest.raises(InvalidFilters, match=says):
         Filters.from_json(values)
+
+
+def test_a_time_that_has_no_place_in_utc_is_no_filter() -> None:
+    with pytest.raises(InvalidFilters, match="since cannot be"):
+        Filters(since=datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))))
 
 
 def test_filters_come_back_from_json_the_same() -> None:

@@ -152,6 +152,8 @@ BROKEN = [
     (changed("turns.1.reasons", ["ugly"]), "no reason 'ugly'"),
     (changed("turns.1.note", "x" * 2001), "turn 2: note has 2001"),
     (changed("turns.1.correction", " "), "turn 2: correction is empty"),
+    (changed("created_at", "9999-12-31T23:59:59-14:00"), "^created_at cannot be '9999-"),
+    (changed("turns.1.created_at", "0001-01-01T00:00:00+14:00"), r"turns\[1\].created_at cannot be '0001-"),
     (changed("turns.1.created_at", "soon"), r"turns\[1\].created_at cannot be 'soon'"),
     (
         changed("turns.1.answer.finish_reason", "running"),

@@ -93,6 +93,7 @@ BAD: list[tuple[Any, str]] = [
     (question("x", image=[5]), "image[0]: must be a text, not 5"),
     (question("x", image="../secret.png"), "image: cannot be '../secret.png', which leads out"),
     (question("x", image="coco/../../secret.png"), "which leads out"),
+    (question("x", image="\ud800.png"), r"image: cannot be '\ud800.png', which no file can be called"),
     (question("x", image="../../x.png"), "image: cannot be '../../x.png', which leads out"),
     (question("x", image="/etc/passwd"), "image: cannot be '/etc/passwd'; give a name relative"),
     (question("x", image="C:\\x.png"), "give a name relative"),
