@@ -47,12 +47,13 @@ class ModelPicker:
         """What the picker shows: the wanted model, how far it is, why the last change failed, the recent ones."""
         wanted, state = self._worker.options, self._worker.state
         running = key_of(wanted)
-        busy = state.phase in ("starting", "loading", "restarting", "paused")
+        looking = state.looking
+        busy = looking is not None or state.phase in ("starting", "loading", "restarting", "paused")
         return {
             "running": {"name": name_of(wanted), "facts": facts_of(wanted)},
             "busy": busy,
-            "fraction": state.fraction,
-            "words": wording.worker_state(state) if busy else "",
+            "fraction": state.fraction if looking is None else looking.fraction,
+            "words": looking.words if looking is not None else wording.worker_state(state) if busy else "",
             "failed": failure(self._worker.last_switch),
             "number": self._worker.last_switch.number,
             "recent": [

@@ -7,7 +7,6 @@ asks for a secret that travels in its environment, and ends by itself when this 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import secrets
 import subprocess
@@ -16,8 +15,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+from app.model_look import LookState, ModelLook
 from app.model_trial import ModelSwitch, ModelTrial
 from app.worker_child import (
     HOST,
@@ -26,8 +26,10 @@ from app.worker_child import (
     death_in_words,
     end,
     hold_a_free_port,
+    look_command,
     spawn,
     worker_command,
+    write_down,
 )
 from app.worker_client import WorkerClient, WorkerError
 from app.worker_log import WorkerLog
@@ -43,7 +45,8 @@ class WorkerState:
     """What the page shows about the local worker.
 
     `fraction` of the loading, 0 to 1; `reason` in words: why it failed or is paused, or how the last one died;
-    `restart_in_seconds` while "restarting"; `num_restarts` since the page started.
+    `restart_in_seconds` while "restarting"; `num_restarts` since the page started; `looking` while this one goes on and
+    another model is looked at.
     """
 
     phase: Literal["starting", "loading", "ready", "failed", "restarting", "paused", "stopped"]
@@ -51,6 +54,7 @@ class WorkerState:
     reason: str | None = None
     restart_in_seconds: float = 0.0
     num_restarts: int = 0
+    looking: LookState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +83,22 @@ class WorkerProcess:
         *,
         pace: RestartPace | None = None,
         command: Callable[[int], list[str]] | None = None,
+        look: Callable[[WorkerOptions, int | None], list[str]] = look_command,
         environment: Mapping[str, str] | None = None,
         on_ready: Callable[[WorkerOptions], object] = lambda options: None,
     ) -> None:
-        """`command` makes another program's argument list from the port, for tests of the watching itself.
+        """`command` makes another program's argument list from the port, for tests of the watching itself, and `look`
+        that of a look at another model from its options and the process that would be ended for it.
         `environment` is this process' own unless given; `on_ready` hears of every model that was loaded."""
         self._log = WorkerLog(log_path)
+        self._looks = WorkerLog(log_path.with_name(f"{log_path.stem}-look{log_path.suffix}"))
         self._pace = pace or RestartPace()
         self._trial = ModelTrial(options, on_ready)
-        self._command = command or (lambda port: worker_command(self._trial.wanted, port))
+        self._command = command or (lambda port: worker_command(self.options, port))
+        self._look_command = look
+        self._switching = threading.Lock()
+        self._look: ModelLook | None = None
+        self._kept: WorkerOptions | None = None  # what goes on while another is looked at
         self._environment = os.environ if environment is None else environment
         self._token = secrets.token_urlsafe(32)
         self._port, self._held_port = hold_a_free_port()
@@ -121,7 +132,9 @@ class WorkerProcess:
     @property
     def state(self) -> WorkerState:
         """A snapshot; cheap, never blocks."""
-        state = self._state
+        state, look = self._state, self._look
+        if look is not None:
+            state = replace(state, looking=look.state)
         if state.phase == "paused":
             return replace(state, reason=next((words() for words in tuple(self._paused.values())), None))
         if state.phase != "restarting":
@@ -159,7 +172,7 @@ class WorkerProcess:
     @property
     def options(self) -> WorkerOptions:
         """Of the model that runs or is being loaded."""
-        return self._trial.wanted
+        return self._kept or self._trial.wanted
 
     @property
     def last_switch(self) -> ModelSwitch:
@@ -168,16 +181,47 @@ class WorkerProcess:
     def switch(self, options: WorkerOptions) -> None:
         """Ends the child and starts one with another model; returns at once, from any thread.
 
-        Running answers have the seconds that an ending worker gives them. Where the new one cannot be loaded, or dies
-        before it is ready, the model before is started again and `last_switch` tells why.
+        While a model answers, the other one is first looked at, which fetches it too, and where it cannot be had
+        nothing is ended. Running answers then have the seconds that an ending worker gives them. Where the new one
+        still cannot be loaded, or dies before it is ready, the model before is started again. `last_switch` tells why.
         """
-        self._trial.propose(options)
-        self.restart()
+        with self._switching:
+            may_go_on = self._state.phase == "ready" and not self._paused and not self._ending.is_set()
+            kept = self.options if may_go_on else None
+            self._end_look()
+            self._kept = kept
+            self._trial.propose(options)
+            if kept is None:
+                self.restart()
+                return
+            command = self._look_command(self._trial.wanted, self.process_id)
+            environment = child_environment(self._environment, token="")
+            self._look = ModelLook(command, environment, self._looks.write, f"Looking at {options.model}")
+            looking = (self._look, self._trial.wanted)
+            threading.Thread(target=self._look_first, args=looking, name="worker-look", daemon=True).start()
+
+    def _look_first(self, look: ModelLook, options: WorkerOptions) -> None:
+        why_not = look.why_not()
+        with self._switching:
+            if self._look is not look:  # another switch came, or the end
+                return
+            if why_not is not None:
+                self._trial.failed(options, why_not)
+            self._look = self._kept = None
+            if why_not is None:
+                self.restart()
+
+    def _end_look(self) -> None:
+        look, self._look, self._kept = self._look, None, None
+        if look is not None:
+            look.end()
 
     def stop(self, timeout_seconds: float = END_SECONDS) -> None:
         """Ends the child (SIGTERM, then SIGKILL) and the watching thread. Safe to call twice."""
         self._ending.set()
         self._woken.set()
+        with self._switching:
+            self._end_look()
         atexit.unregister(self.stop)
         if self._thread.is_alive():
             self._thread.join(timeout=1.0)  # it may be about to start a child
@@ -205,7 +249,7 @@ class WorkerProcess:
                 self._woken.clear()
                 continue
             self._tell(WorkerState("starting", reason=reason, num_restarts=num_restarts))
-            options = self._trial.wanted
+            options = self.options
             ready_seconds = self._run_once(options, num_restarts)
             reason = self._death_in_words()
             if not self._woken.is_set() and self._trial.failed(options, reason):
@@ -232,7 +276,9 @@ class WorkerProcess:
             self._log.write(f"the worker cannot be started: {error}\n".encode())
             return 0.0
         self._child = child
-        pump = threading.Thread(target=self._pump, args=(child.stdout,), name="worker-log", daemon=True)
+        pump = threading.Thread(
+            target=write_down, args=(child.stdout, self._log.write), name="worker-log", daemon=True
+        )
         pump.start()
         ready_at = self._look_after(child, options, num_restarts)
         if not self._ending.is_set():  # else stop() ends it, in its own time
@@ -276,14 +322,6 @@ class WorkerProcess:
         else:
             self._tell(WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts))
         return health.state
-
-    def _pump(self, output: IO[bytes] | None) -> None:
-        if output is None:
-            return
-        with contextlib.suppress(OSError, ValueError):  # a full disk must not stop the worker's pipe for good
-            while line := output.readline(65_536):
-                with contextlib.suppress(OSError):
-                    self._log.write(line)
 
     def _death_in_words(self) -> str:
         if self._killed_because is not None:

@@ -62,7 +62,7 @@ def load_in_background(choice: ModelChoice, readiness: Readiness) -> threading.T
 
 def _load(choice: ModelChoice, readiness: Readiness) -> None:
     started = time.monotonic()
-    if not Path(choice.model).is_dir() and not _may_be_on_the_hub(choice.model):
+    if not _is_folder(choice.model) and not _may_be_on_the_hub(choice.model):
         # told at once: importing what would find it out takes long
         readiness.failed(
             f"There is no folder {choice.model}; give the path of a checkpoint folder, or a name on the Hub such as "
@@ -98,10 +98,17 @@ def _load(choice: ModelChoice, readiness: Readiness) -> None:
             "Memory ran out while the weights were read; choose a smaller model or a smaller --dtype."
         )
     except Exception as error:  # noqa: BLE001 - the thread's edge: every cause must reach the page in words
-        _log.exception("loading %s failed", choice.model)
+        _log.exception("%s cannot be loaded: %s", choice.model, error)
         readiness.failed(f"{error}" or type(error).__name__)
     else:
         _log.info("%s is ready after %.1f s", loaded.name, time.monotonic() - started)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # a name that no file can have, for its length
+        return False
 
 
 def _may_be_on_the_hub(name: str) -> bool:

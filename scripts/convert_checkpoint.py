@@ -23,10 +23,12 @@ DTYPES = ("stored", "float32", "bfloat16", "float16")
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 with one sentence on what is wrong."""
     arguments = _arguments(argv)
+    from model.checkpoint.terminal import told_in_terminal
     from model.checkpoint_errors import CheckpointError
 
     try:
-        convert(arguments)
+        with told_in_terminal():
+            convert(arguments)
     except (CheckpointError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return 1

@@ -18,10 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 with one sentence on what is wrong."""
     arguments = _arguments(argv)
+    from model.checkpoint.terminal import told_in_terminal
     from model.checkpoint_errors import CheckpointError
 
     try:
-        folder = build(arguments)
+        with told_in_terminal():
+            folder = build(arguments)
         print(plan_of(folder, arguments), flush=True)
         if arguments.dry_run:
             print("Nothing was uploaded: this was a dry run.")

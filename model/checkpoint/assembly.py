@@ -82,6 +82,14 @@ def fill(
     return numbers
 
 
+def check(model: Llava, plan: Plan, folder: Path) -> None:
+    """Whether `fill` will find every tensor in its shape: files are opened, not read. CheckpointError."""
+    wanted = _parameters(model)
+    _check_names(wanted, plan, folder, bool(model.config.tie_word_embeddings))
+    for name, tensor in plan.looked_through():
+        _check_shape(name, tensor, _shape_of(*wanted[name]), plan)
+
+
 def _parameters(model: Llava) -> dict[str, tuple[nn.Module, str]]:
     """Name in memory -> the module that holds it and its name in there. Tied ones too."""
     return {

@@ -51,13 +51,17 @@ class LoraUpdate:
 
     def applied_to(self, weight: Tensor, name: str) -> Tensor:
         """float32 [out, in]. Raises CheckpointFormatError where the shapes do not fit."""
+        self.check(weight, name)
+        return weight.to(torch.float32) + self.scale * (self.up.float() @ self.down.float())
+
+    def check(self, weight: Tensor, name: str) -> None:
+        """Raises CheckpointFormatError where the shapes do not fit."""
         if weight.shape != (self.up.shape[0], self.down.shape[1]) or self.up.shape[1] != self.down.shape[0]:
             raise CheckpointFormatError(
                 f"{self.file} was made for another base: its update of {name} is {self.up.shape[0]} x "
                 f"{self.down.shape[1]}, the base's weight is {' x '.join(map(str, weight.shape))}; give the base that "
                 "it was trained on with --model-base."
             )
-        return weight.to(torch.float32) + self.scale * (self.up.float() @ self.down.float())
 
 
 def is_adapter(folder: Path) -> bool:

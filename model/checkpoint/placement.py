@@ -10,10 +10,10 @@ import torch
 from accelerate import dispatch_model, infer_auto_device_map
 from accelerate.utils import CustomDtype, get_balanced_memory
 
-from ..checkpoint_errors import NoRoom
+from ..checkpoint_errors import DeviceError, NoRoom
 from ..llava import Llava
 from .quantisation import Quantize, gets_fewer_bits
-from .room import free_bytes, num_bytes
+from .room import free_gpus, num_bytes
 
 DEVICE_MAPS = ("none", "auto")
 _WHOLE_LAYERS = ["LlamaDecoderLayer", "CLIPEncoderLayer", "CLIPVisionEmbeddings", "Projector"]
@@ -53,6 +53,12 @@ class Placement:
             dispatch_model(model, {name: _plain(device) for name, device in self.devices.items()})
 
 
+def choose_device_map(name: str) -> None:
+    """Raises DeviceError for a name that is none."""
+    if name not in DEVICE_MAPS:
+        raise DeviceError(f"There is no device map {name!r}; choose one of: {', '.join(DEVICE_MAPS)}.")
+
+
 def on_one(device: torch.device) -> Placement:
     return Placement({"": device})
 
@@ -69,26 +75,22 @@ def shared_out(
     Raises NoRoom where they do not hold it: the engine answers from GPUs alone, and weights on a CPU or a disk would
     answer too slowly to be of use.
     """
-    memory = {index: int(size) for index, size in (max_memory or _free()).items()}
-    needed, free = num_bytes(model, dtype, quantize), sum(memory.values())
+    memory = dict(max_memory or free_gpus())
+    for_weights = {index: int(size * _FOR_WEIGHTS) for index, size in memory.items()}
+    needed = num_bytes(model, dtype, quantize)
     if len(memory) == 1:
-        only = next(iter(memory))
-        found: Mapping[str, int | str] = {"": only if needed <= free else "disk"}
+        (index,) = memory
+        found: Mapping[str, int | str] = {"": index if needed <= for_weights[index] else "disk"}
     else:
-        found = _spread(model, dtype, quantize, memory)
+        found = _spread(model, dtype, quantize, for_weights)
     if not all(isinstance(device, int) for device in found.values()):
         raise NoRoom(
             f"The weights take {needed / 1e9:.1f} GB as {_format(dtype, quantize)}, but "
-            f"{' and '.join(f'GPU {index} has {size / 1e9:.1f} GB' for index, size in memory.items())} free, and "
-            "layers stay whole; choose --quantize 4bit, a smaller --dtype or a smaller model, or free their memory."
+            f"{' and '.join(f'GPU {index} has {size / 1e9:.1f} GB' for index, size in memory.items())} free, a "
+            "tenth of it for answering, and layers stay whole; choose --quantize 4bit, a smaller --dtype or a smaller "
+            "model, or free their memory."
         )
     return Placement({name: torch.device("cuda", int(device)) for name, device in found.items()})
-
-
-def _free() -> dict[int, int]:
-    """Bytes that this process may still take of each GPU, less what computing with them needs."""
-    indices = range(torch.cuda.device_count())
-    return {index: int(free_bytes(torch.device("cuda", index)) * _FOR_WEIGHTS) for index in indices}
 
 
 def _spread(

@@ -90,6 +90,22 @@ class Plan:
 
         for name in sorted(self.places, key=order):
             yield name, *self._tensor(name)
+        self.close()
+
+    def looked_through(self) -> Iterator[tuple[str, Tensor]]:
+        """Each name whose tensor on disk must have the model's own shape, with that tensor; every file is opened."""
+        grows = (EMBEDDING_KEY, HEAD_KEY) if self.num_rows is not None else ()
+        for name, place in sorted(self.places.items(), key=lambda item: str(item[1].file)):
+            tensor = place.read()
+            if name in self.updates:
+                self.updates[name].check(tensor, name)
+            if name in self.bases:
+                self.bases[name].read()
+            elif name not in grows:
+                yield name, tensor
+        self.close()
+
+    def close(self) -> None:
         for place in (*self.places.values(), *self.bases.values()):
             place.weights.close()
 

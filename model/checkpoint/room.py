@@ -45,9 +45,40 @@ def free_bytes(device: torch.device) -> int:
     return free
 
 
-def check_memory(folder: Path, needed: int, device: torch.device, dtype: torch.dtype | None) -> None:
-    """Raises NoRoom where the weights alone are more than what is free."""
-    free = free_bytes(device)
+def free_gpus() -> dict[int, int]:
+    """What this process may still take of each GPU, in bytes."""
+    return {index: free_bytes(torch.device("cuda", index)) for index in range(torch.cuda.device_count())}
+
+
+def all_gpus() -> dict[int, int]:
+    """Each GPU's whole memory, in bytes, as if nobody used it."""
+    indices = range(torch.cuda.device_count())
+    return {index: int(torch.cuda.get_device_properties(index).total_memory) for index in indices}
+
+
+def free_bytes_after(device: torch.device, process_id: int) -> int:
+    """What will be free of a device once that process has ended. A GPU does not tell whose its memory is: all of it."""
+    if device.type == "cuda":
+        return all_gpus()[device.index or 0]
+    try:
+        process = psutil.Process(process_id)
+        # what is mapped from files is free already, as the system counts it
+        held = process.memory_full_info().uss
+    except psutil.Error:  # it has ended meanwhile
+        held = 0
+    return free_bytes(device) + int(held)
+
+
+def check_memory(
+    folder: Path,
+    needed: int,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    *,
+    freed_by: int | None = None,
+) -> None:
+    """Raises NoRoom where the weights alone are more than what is free, or will be when `freed_by` has ended."""
+    free = free_bytes(device) if freed_by is None else free_bytes_after(device, freed_by)
     if needed > free:
         kept = "it is stored" if dtype is None else str(dtype).removeprefix("torch.")
         raise NoRoom(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,21 @@ from tests.app.test_worker_process import HEALTHY, wait_for
 
 FAST = RestartPace(first_seconds=30, poll_seconds=0.02)
 DIES = "raise SystemExit('no memory')"
+LOOKS = """
+import json, os, sys, time
+folder = sys.argv[1]
+def tell(**told):
+    print(json.dumps(told), flush=True)
+while os.path.exists(os.path.join(folder, "slow")):
+    tell(fraction=0.25, words="Downloading it: 1 of 4 GB, 3 min left")
+    time.sleep(0.02)
+if os.path.exists(os.path.join(folder, "odd")):
+    tell(failed="its config is odd.")
+    sys.exit(1)
+if os.path.exists(os.path.join(folder, "mute")):
+    sys.exit(3)
+tell(fits=True)
+"""
 
 
 @pytest.fixture
@@ -39,7 +57,8 @@ def recent(tmp_path: Path) -> RecentModels:
 
 @pytest.fixture
 def worker(tmp_path: Path, recent: RecentModels, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerProcess]:
-    """Small programs instead of models: a folder with a file `fault` cannot be loaded, one with `dies` ends at once."""
+    """Small programs instead of models: a folder with a file `fault` cannot be loaded, one with `dies` ends at once.
+    And instead of looks: `odd` fails it, `mute` ends it without a word, and it lasts while there is a file `slow`."""
 
     def command(options: WorkerOptions, port: int) -> list[str]:
         folder = Path(options.model)
@@ -48,7 +67,13 @@ def worker(tmp_path: Path, recent: RecentModels, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(worker_process, "worker_command", command)
     started = WorkerOptions(str(folder(tmp_path, "old")), template="llava_v1", device="cpu", cache_gb=0.5)
-    process = WorkerProcess(started, tmp_path / "log", pace=FAST, on_ready=recent.remember)
+    process = WorkerProcess(
+        started,
+        tmp_path / "worker.log",
+        pace=FAST,
+        look=lambda options, freed_by: [sys.executable, "-c", LOOKS, options.model, str(freed_by)],
+        on_ready=recent.remember,
+    )
     process.start()
     yield process
     process.stop()
@@ -77,7 +102,7 @@ def test_a_switch_starts_the_new_model_on_the_same_machine_and_the_old_one_is_of
     wait_for(is_ready(worker, tmp_path / "old"))
     first, address = worker.process_id, worker.base_url
     switch(picker, model=new, dtype="float16", quantize="8bit")
-    assert picker.told()["busy"] and picker.told()["words"] == "The model is starting"
+    assert picker.told()["busy"] and picker.told()["words"] in (f"Looking at {new}", "The model is starting")
     wait_for(is_ready(worker, new))
     assert worker.process_id not in (None, first) and worker.base_url == address
     assert worker.options == WorkerOptions(
@@ -104,6 +129,80 @@ def test_a_model_that_cannot_be_loaded_is_followed_by_the_one_before(
     assert words.startswith(f"{bad} could not be loaded: ") and why in words
     assert words.endswith(f"{tmp_path / 'old'} is kept.")
     assert picker.told()["recent"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"), [("odd", "its config is odd."), ("mute", "ended with exit status 3.")]
+)
+def test_a_model_that_cannot_be_had_is_found_out_while_the_one_before_goes_on(
+    worker: WorkerProcess, recent: RecentModels, tmp_path: Path, fault: str, why: str
+) -> None:
+    picker, bad = ModelPicker(worker, recent), folder(tmp_path, "bad", fault, "slow")
+    wait_for(is_ready(worker, tmp_path / "old"))
+    before = worker.process_id
+    switch(picker, model=bad)
+    wait_for(lambda: "1 of 4 GB" in picker.told()["words"])
+    told = picker.told()
+    assert (told["busy"], told["fraction"], told["running"]["name"]) == (True, 0.25, str(tmp_path / "old"))
+    assert worker.state.phase == "ready" and worker.last_switch.phase == "loading"
+    (bad / "slow").unlink()
+    wait_for(lambda: worker.last_switch.phase == "failed")
+    wait_for(lambda: not picker.told()["busy"])
+    words = picker.told()["failed"]
+    assert words.startswith(f"{bad} could not be loaded: ") and why in words
+    assert words.endswith(f"{tmp_path / 'old'} is kept.")
+    assert worker.process_id == before and is_ready(worker, tmp_path / "old")()
+    assert worker.state.num_restarts == 0 and len(recent.all()) == 1
+
+
+def test_another_switch_takes_the_place_of_one_that_is_still_looked_at(
+    worker: WorkerProcess, recent: RecentModels, tmp_path: Path
+) -> None:
+    picker = ModelPicker(worker, recent)
+    first, second = folder(tmp_path, "first", "slow"), folder(tmp_path, "second")
+    wait_for(is_ready(worker, tmp_path / "old"))
+    switch(picker, model=first)
+    wait_for(lambda: "1 of 4 GB" in picker.told()["words"])
+    switch(picker, model=second, dtype="float16")
+    wait_for(is_ready(worker, second))
+    assert worker.last_switch.phase == "done" and worker.options.device == "cpu"
+    assert worker.state.num_restarts == 1
+
+
+def test_a_worker_that_dies_while_another_model_is_looked_at_comes_back_as_it_was(
+    worker: WorkerProcess, recent: RecentModels, tmp_path: Path
+) -> None:
+    bad = folder(tmp_path, "bad", "slow", "odd")
+    wait_for(is_ready(worker, tmp_path / "old"))
+    switch(ModelPicker(worker, recent), model=bad)
+    wait_for(lambda: worker.state.looking is not None)
+    killed = worker.process_id
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: worker.state.phase == "restarting")
+    worker.restart()
+    wait_for(is_ready(worker, tmp_path / "old"))
+    (bad / "slow").unlink()
+    wait_for(lambda: worker.last_switch.phase == "failed" and worker.state.looking is None)
+    assert is_ready(worker, tmp_path / "old")() and worker.process_id not in (None, killed)
+
+
+def test_the_end_of_the_page_ends_a_look(worker: WorkerProcess, recent: RecentModels, tmp_path: Path) -> None:
+    slow = folder(tmp_path, "slow", "slow")
+    wait_for(is_ready(worker, tmp_path / "old"))
+    switch(ModelPicker(worker, recent), model=slow)
+    wait_for(lambda: worker.state.looking is not None and "1 of 4 GB" in worker.state.looking.words)
+    started = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - started < 10 and worker.state.looking is None
+    switch(ModelPicker(worker, recent), model=slow)
+    assert worker.state.looking is None and worker.state.phase == "stopped"
+
+
+def test_what_auto_means_is_said_as_it_is() -> None:
+    """As model/device.py chooses: it is not the format of the file."""
+    shell = (ROOT / "app" / "shell.html").read_text(encoding="utf-8")
+    assert '<option value="auto">32 bits on a CPU, 16 on CUDA</option>' in shell
 
 
 def test_where_no_model_was_ready_before_the_failed_one_stays_to_tell_why(

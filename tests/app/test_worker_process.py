@@ -104,6 +104,33 @@ def healthy(fault: Path) -> Callable[[int], list[str]]:
     return lambda port: [sys.executable, "-c", HEALTHY, str(port), str(fault)]
 
 
+def test_what_a_person_should_know_of_a_model_stands_in_the_terminal_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = (
+        "2026-01-01 10:00:00,123 INFO model.checkpoint.look: The weights' keys are those of llava-hf.",
+        "2026-01-01 10:00:01,123 INFO model.checkpoint.download: Downloading a/b: 1 of 2 GB, 3 min left",
+        "2026-01-01 10:00:02,123 WARNING model.checkpoint.base_numbers: a was made on b",
+        "2026-01-01 10:00:03,123 INFO model.worker: listening at http://127.0.0.1:1",
+        "2026-01-01 10:00:04,123 INFO httpx: GET http://127.0.0.1:1 model.checkpoint: x",
+        "    raise CheckpointError('no prefix')",
+        "2026-01-01 10:00:05,123 INFO model.serving: demo is ready after 1.5 s",
+    )
+    source = f"import time; print({chr(10).join(lines)!r}, flush=True); time.sleep(60)"
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=program(source))
+    worker.start()
+    said: list[str] = []
+
+    def all_is_said() -> bool:
+        said.extend(capfd.readouterr().err.splitlines())
+        return any("ready after" in line for line in said)
+
+    wait_for(all_is_said)
+    worker.stop()
+    assert said == [lines[place].split(": ", 1)[1] for place in (0, 1, 2, 6)]
+    assert (tmp_path / "log").read_text().splitlines() == list(lines)
+
+
 def test_a_failed_worker_can_be_restarted_without_restarting_the_page(tmp_path: Path) -> None:
     fault = tmp_path / "fault"
     fault.touch()

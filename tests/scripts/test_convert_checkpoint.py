@@ -34,6 +34,17 @@ def test_llava_hf_and_back_keeps_every_bit(tmp_path: Path, model: Path) -> None:
     )
 
 
+def test_what_is_recognised_is_told_in_the_terminal_and_what_was_done_is_the_output(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--to", "merged", str(tmp_path / "out"), "--model", str(model)]) == 0
+    said = capsys.readouterr()
+    assert "has vision_config and text_config: the layout of transformers, with this project's keys" in said.err
+    assert said.out.splitlines() == [f"Wrote trained as merged to {tmp_path / 'out'}."]
+    checkpoint.load(model, device="cpu")
+    assert capsys.readouterr().err == "", "only while the command runs"
+
+
 def test_the_number_format_is_kept_unless_another_is_asked_for(tmp_path: Path) -> None:
     half = tiny(tmp_path / "full", dtype="float16")
     checkpoint.save(tmp_path / "half", half.loaded.model, half.loaded.tokenizer)

@@ -46,7 +46,8 @@ def test_a_dry_run_writes_the_folder_prints_the_plan_and_touches_no_network(
 ) -> None:
     out = tmp_path / "out"
     assert main(["me/shapes", "--model", str(model), "--folder", str(out), "--dry-run"]) == 0
-    said = capsys.readouterr().out
+    said, told = capsys.readouterr()
+    assert "The weights' keys are those of llava-hf." in told
     assert "To me/shapes" in said and "Nothing was uploaded" in said
     for name, data in contents(out).items():
         assert re.search(rf"{len(data):,}  {re.escape(name)}$", said, re.MULTILINE), name
