@@ -78,12 +78,21 @@ def _start_of(pid: int) -> str | None:
         after_name = stat.rpartition(")")[2].split()  # begins with field 3, the state
         if after_name[0] in "ZX":
             return None
-        return f"{_BOOT_ID.read_text(encoding='ascii').strip()}:{after_name[_START_FIELD - 3]}"
+        return f"{_boot_id()}:{after_name[_START_FIELD - 3]}"
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
     except psutil.Error:
         return None
+
+
+def is_of_this_boot(start: str) -> bool:
+    """Whether a mark's start was read since this machine was switched on; False where boots have no id."""
+    return _BOOT_ID.exists() and start.startswith(f"{_boot_id()}:")
+
+
+def _boot_id() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def find(job_id: str) -> ProcessMark | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from app import job_process
 from app.job_devices import VISIBLE, Device, Devices
 from app.job_end import STOP_SECONDS, Ending
+from app.job_place import JobPlace
 from app.job_process import ProcessMark
 from conversations.errors import LogError
 from conversations.jobs import JobRecord, JobRecords
@@ -60,6 +61,7 @@ class JobWatch:
     ) -> None:
         self._records = records
         self._runs = runs
+        self._place = JobPlace(records, runs)
         self._command = command
         self._environment = environment
         self._on_running, self._on_ended = on_running, on_ended
@@ -113,7 +115,7 @@ class JobWatch:
 
     def _look_after_running(self) -> None:
         hindered: Exception | None = None
-        for record in self._records.running(HOST):
+        for record in self._running_here():
             try:
                 if record.page == self._records.page or self._adopted(record):
                     self._look_at(record)
@@ -123,7 +125,10 @@ class JobWatch:
             raise hindered
 
     def _adopted(self, record: JobRecord) -> bool:
-        return not self._records.page_lives(record.page) and self._records.adopt(record.id, record.page)
+        return not self._records.page_lives(record.page) and self._records.adopt(record.id, record.page, HOST)
+
+    def _running_here(self) -> list[JobRecord]:
+        return [each for each in self._records.running() if self._place.is_here(each, HOST)]
 
     def _look_at(self, record: JobRecord) -> None:
         child = self._children.get(record.id)
@@ -179,6 +184,8 @@ class JobWatch:
     def _give_up_in_vain(self) -> None:
         before = datetime.now(UTC) - timedelta(seconds=VAIN_SECONDS)
         for record in self._records.asked_in_vain(HOST, before):
+            if self._place.is_here(record, HOST):
+                continue
             self._records.give_up(
                 record.id,
                 f"Its machine {record.host} did not answer within {VAIN_SECONDS:.0f} seconds; whether the process "
@@ -203,7 +210,7 @@ class JobWatch:
 
     def _look_at_queued(self, record: JobRecord, taken: set[str]) -> None:
         """Starts it if its device is free; what it waits for is added to `taken`."""
-        if record.data == "wanted" and record.host == HOST and not self._records.page_lives(record.page):
+        if record.data == "wanted" and self._place.is_orphan(record, HOST):
             self._records.end_queued(record.id, "failed", _DATA_LOST)
             return
         folder = self._folder(record)
@@ -225,7 +232,8 @@ class JobWatch:
 
     def _started(self, record: JobRecord, config: TrainingConfig, device: Device) -> bool:
         """False where the device is taken, or another page was quicker."""
-        if not self._records.claim(record.id, HOST, device.key, config.to_json()):
+        beside = [each.id for each in self._running_here() if each.host != HOST]
+        if not self._records.claim(record.id, HOST, device.key, config.to_json(), beside):
             return False
         folder = self._folder(record)
         self._hear(self._on_running, record)
@@ -251,7 +259,7 @@ class JobWatch:
     # -- who listens -----------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        running = {record.id: record for record in self._records.running(HOST)}
+        running = {record.id: record for record in self._running_here()}
         for record in running.values():
             if record.id not in self._told:
                 self._told[record.id] = record

@@ -265,11 +265,11 @@ class Jobs:
         words = record.words
         if record.phase == "running":
             words = status.words if status is not None else f"Runs on {record.host}."
-        elif record.phase == "queued" and record.host != HOST:
-            words = f"Waits for a page on {record.host}."
         elif record.phase == "queued" and not folder.path.is_dir():
             words = (
                 f"Its folder {folder.path} is not there, so it cannot begin; put it back, or delete the job."
+                if record.host == HOST
+                else f"Waits for a page on {record.host}."
             )
         elif record.phase == "queued":
             words = words or "Waits until its device is free."

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, CursorResult, delete, exists, select, update
+from sqlalchemy import ColumnElement, CursorResult, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
@@ -91,9 +91,9 @@ class JobRecords:
         """In the order in which they are to be started. Whichever host has a job's folder may take it."""
         return self._in_order(JobRow.phase == "queued")
 
-    def running(self, host: str) -> Sequence[JobRecord]:
-        """The processes of one host: nobody else can see them."""
-        return self._in_order(JobRow.host == host, JobRow.phase.in_(RUNNING))
+    def running(self) -> Sequence[JobRecord]:
+        """Of all hosts. A host may have had another name when it started some of them."""
+        return self._in_order(JobRow.phase.in_(RUNNING))
 
     def asked_in_vain(self, host: str, before: datetime) -> Sequence[JobRecord]:
         """Of other hosts: those that were asked to stop before this time, and nobody there has done anything."""
@@ -174,13 +174,16 @@ class JobRecords:
         written = {"data": "written", "config": config, "page": ""}
         return self._change(job_id, ("queued",), words="", **written) or self._change(job_id, **written)
 
-    def claim(self, job_id: str, host: str, device: str, config: str) -> bool:
+    def claim(self, job_id: str, host: str, device: str, config: str, beside: Sequence[str] = ()) -> bool:
         """Take a queued job for this page to start: True for one page alone, and only while nothing else runs on this
-        device of its host."""
+        device of its host. `beside` are jobs that run on this host under another name of it."""
         # The unique index alone would do, at the price of an error in PostgreSQL's log each time that a job is tried.
         other = aliased(JobRow)
         busy = exists().where(
-            other.host == host, other.device == device, other.phase.in_(RUNNING), other.id != JobRow.id
+            or_(other.host == host, other.id.in_(beside)),
+            other.device == device,
+            other.phase.in_(RUNNING),
+            other.id != JobRow.id,
         )
         query = update(JobRow).where(
             JobRow.id == job_id, JobRow.phase == "queued", JobRow.data != "wanted", ~busy
@@ -214,9 +217,13 @@ class JobRecords:
     def set_process(self, job_id: str, pid: int, process_start: str) -> bool:
         return self._change(job_id, RUNNING, self.page, pid=pid, process_start=process_start)
 
-    def adopt(self, job_id: str, page: str) -> bool:
-        """Look after a job whose page is gone; True for one page alone."""
-        return self._change(job_id, RUNNING, page, page=self.page)
+    def adopt(self, job_id: str, page: str, host: str) -> bool:
+        """Look after a job whose page is gone; True for one page alone. It is this host's from now on, unless another
+        runs on that device of it already: then it keeps the host's old name."""
+        try:
+            return self._change(job_id, RUNNING, page, page=self.page, host=host)
+        except IntegrityError:
+            return self._change(job_id, RUNNING, page, page=self.page)
 
     def signalled(self, job_id: str) -> bool:
         """Its process was asked to end."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app import job_watch
+from app import job_place, job_watch
 from app.job_process import ProcessMark, is_running, mark_of
 from app.jobs import Job, Jobs
 from tests.app.job_page import config, open_store, page, wait_for, wait_until, wait_until_training
@@ -102,7 +102,7 @@ def test_another_process_with_the_same_number_is_not_the_job(tmp_path: Path) -> 
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         # The number that the job had is now this process's.
         (record,) = store.jobs.all()
-        store.jobs.adopt(record.id, record.page)
+        store.jobs.adopt(record.id, record.page, job_watch.HOST)
         store.jobs.set_process(record.id, other.pid, record.process_start)
         store.jobs.ask_stop(record.id, "")
         store.close()
@@ -235,7 +235,7 @@ def test_a_job_that_was_claimed_by_a_page_that_died_is_started_by_the_next(
         blocks = wait_until_training(jobs, jobs.create("ann", "before it", config()))
         waits = jobs.create("ann", "colours", config())
     store = open_store(tmp_path)
-    store.jobs.adopt(blocks.id, store.jobs.get(blocks.id).page)
+    store.jobs.adopt(blocks.id, store.jobs.get(blocks.id).page, job_watch.HOST)
     os.killpg(pid_of(blocks), signal.SIGKILL)
     store.jobs.end(blocks.id, "failed", "Killed.")
     assert store.jobs.claim(waits.id, job_watch.HOST, "cpu", config().to_json())
@@ -305,15 +305,94 @@ def test_a_locked_database_delays_and_loses_nothing(tmp_path: Path, monkeypatch:
         stop(jobs, waits)
 
 
+def call_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(job_watch, "HOST", name)
+    monkeypatch.setattr("app.jobs.HOST", name)
+
+
+def start_it_in_another_boot(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "chats.db")) as database:
+        database.execute("UPDATE jobs SET process_start = 'another:1', pid = 4194304 WHERE phase = 'running'")
+        database.commit()
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_a_machine_that_was_renamed_tells_that_its_job_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_boot: bool
+) -> None:
+    """A container that was built anew, a Space, a laptop."""
+    call_it(monkeypatch, "before")
+    with page(tmp_path) as jobs:
+        job = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+    os.killpg(pid_of(job), signal.SIGKILL)
+    if not same_boot:
+        start_it_in_another_boot(tmp_path)
+        monkeypatch.setattr(job_place, "QUIET_SECONDS", 0.0)
+    call_it(monkeypatch, "after")
+    with page(tmp_path) as jobs:
+        assert "Its process is gone and left no word" in wait_until(jobs, job, "failed").words
+        jobs.delete(job.id)
+        assert jobs.list() == []
+
+
+def test_a_machine_that_was_renamed_goes_on_looking_after_its_job_and_gives_the_device_to_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call_it(monkeypatch, "before")
+    with page(tmp_path) as jobs:
+        job = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+        call_it(monkeypatch, "after")
+        later = jobs.create("ann", "later", config())
+        time.sleep(0.3)  # in which it might have been started
+        assert jobs.get(later.id).phase == "queued" and jobs.get(job.id).phase == "running"
+    with page(tmp_path) as jobs:
+        wait_for(lambda: [each.host for each in records(tmp_path)] == ["after", "after"])
+        time.sleep(0.3)
+        assert jobs.get(later.id).phase == "queued" and jobs.get(job.id).phase == "running"
+        stop(jobs, job)
+        stop(jobs, wait_until_training(jobs, later))
+
+
+def test_a_job_of_another_living_machine_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the database and the disk; its process cannot be seen from here."""
+    monkeypatch.setattr(job_place, "QUIET_SECONDS", 0.0)
+    with page_process(tmp_path) as other:
+        wait_for(lambda: all(each.pid for each in records(tmp_path)))
+        start_it_in_another_boot(tmp_path)
+        call_it(monkeypatch, "here")
+        with page(tmp_path) as jobs:
+            (far,) = jobs.list()
+            stop(jobs, wait_until_training(jobs, jobs.create("ann", "mine", config())))
+            assert jobs.get(far.id).phase == "running"
+        other.kill()
+        os.killpg(pid_of(far), signal.SIGKILL)
+
+
+def test_data_that_died_with_a_page_of_another_name_blocks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path)
+    monkeypatch.setattr(job_place, "QUIET_SECONDS", 0.0)
+    (tmp_path / "runs" / ("f" * 32)).mkdir(parents=True)
+    (tmp_path / "runs" / ("f" * 32) / "config.json").write_text(config().to_json())
+    store.jobs.create("f" * 32, actor="a", name="x", config=config().to_json(), host="old", data_wanted=True)
+    store.close()
+    with page(tmp_path) as jobs:
+        stop(jobs, wait_until_training(jobs, jobs.create("ann", "mine", config())))
+
+
 def test_a_job_of_another_machine_is_left_alone_and_given_up_when_nobody_there_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_watch, "HOST", "far")
+    """Its page is started anew, and its process writes to the folder meanwhile."""
+    call_it(monkeypatch, "far")
     with page(tmp_path) as jobs:
-        monkeypatch.setattr("app.jobs.HOST", "far")
         job = wait_until_training(jobs, jobs.create("ann", "colours", config()))
-    monkeypatch.setattr(job_watch, "HOST", "here")
+    call_it(monkeypatch, "here")
     os.killpg(pid_of(job), signal.SIGKILL)
+    start_it_in_another_boot(tmp_path)
     with page(tmp_path) as jobs:
         time.sleep(0.5)
         assert jobs.get(job.id).phase == "running"
@@ -334,8 +413,7 @@ def test_what_waits_is_started_by_whichever_machine_has_its_folder(
         stop(jobs, waits)
         stop(jobs, wait_until_training(jobs, away))
         stop(jobs, before)
-    monkeypatch.setattr("app.jobs.HOST", "renamed")
-    monkeypatch.setattr(job_watch, "HOST", "renamed")
+    call_it(monkeypatch, "renamed")
     store = open_store(tmp_path)
     away.folder.path.rename(tmp_path / "away")
     for job in (away, waits):

@@ -81,7 +81,7 @@ def test_of_many_pages_one_starts_a_job_and_one_job_gets_the_device(backend: str
     with ThreadPoolExecutor(len(tries)) as threads:
         won = list(threads.map(lambda each: each[0].claim(each[1], HOST, "cpu", "{}"), tries))
     assert sum(won) == 1
-    (running,) = stores[1].jobs.running(HOST)
+    (running,) = stores[1].jobs.running()
     assert won[tries.index((next(s.jobs for s in stores if s.jobs.page == running.page), running.id))]
     for store in stores:
         store.close()
@@ -123,12 +123,29 @@ def test_only_the_page_that_looks_after_a_job_ends_it(backend: str, tmp_path: Pa
     mine.close()
     assert not other.jobs.page_lives(page)
     third = open_store(tmp_path)
-    assert [third.jobs.adopt(made.id, page), other.jobs.adopt(made.id, page)] == [True, False]
+    assert [third.jobs.adopt(made.id, page, HOST), other.jobs.adopt(made.id, page, HOST)] == [True, False]
     record = other.jobs.get(made.id)
     assert (record.page, record.pid, record.process_start) == (third.jobs.page, 4321, "boot:99")
     assert third.jobs.end(made.id, "failed", "Gone.")
     other.close()
     third.close()
+
+
+def test_a_host_that_was_renamed_keeps_one_job_a_device(backend: str, tmp_path: Path) -> None:
+    before, after = open_store(tmp_path), open_store(tmp_path)
+    first, second, third = (ordered(before.jobs, host="before") for _ in range(3))
+    assert before.jobs.claim(first.id, "before", "cpu", "{}")
+    assert not after.jobs.claim(second.id, HOST, "cpu", "{}", [first.id])
+    assert after.jobs.claim(second.id, HOST, "cuda:0", "{}", [first.id])
+    assert before.jobs.claim(third.id, "before", "cuda:0", "{}")
+    page = before.jobs.page
+    before.close()
+    assert after.jobs.adopt(first.id, page, HOST) and after.jobs.adopt(third.id, page, HOST)
+    assert {each.id: each.host for each in after.jobs.running()} == {
+        first.id: HOST, second.id: HOST, third.id: "before"
+    }  # fmt: skip
+    assert {each.page for each in after.jobs.running()} == {after.jobs.page}
+    after.close()
 
 
 def test_a_job_that_ended_can_wait_again(store: ConversationStore) -> None:
