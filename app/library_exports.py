@@ -105,7 +105,8 @@ class LibraryExports:
         manifest = Manifest.from_json((self.folder(name) / MANIFEST_NAME).read_text(encoding="utf-8"))
         if manifest.format not in FORMATS:
             raise NotFound(f"There is no format {manifest.format[:60]!r} any more; choose another.")
-        return ExportOrder(FORMATS[manifest.format], Options(manifest.several_pictures), manifest.selection)
+        options = Options(manifest.several_pictures)
+        return ExportOrder(FORMATS[manifest.format], options, manifest.selection, manifest)
 
     def _new_name(self, format: str) -> str:
         stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{format}"
@@ -147,4 +148,6 @@ class LibraryExports:
         total = sum(counts["rows"].values())
         about = {"format": manifest.format, "selection": selection.to_dict()}
         self._store.curation.note_export(actor, total, about)
-        return f"{total:,} rows with {counts['answers']:,} answers and {counts['pictures']:,} pictures are in {folder}."
+        made = f"{total:,} rows with {counts['answers']:,} answers and {counts['pictures']:,} pictures are in {folder}."
+        difference = None if order.before is None else manifest.difference(order.before)
+        return made if difference is None else f"{made} {difference}"

@@ -14,6 +14,7 @@ from conversations.errors import InvalidText
 from conversations.filters import Filters, ReviewState
 from conversations.formats import FORMATS
 from conversations.formats.format import Format, Options
+from conversations.manifest import Manifest
 from conversations.moments import has_utc
 from conversations.reasons import REASONS, Reason
 from conversations.review import Place
@@ -26,11 +27,12 @@ MAX_GROUP = 20_000
 
 @dataclass(frozen=True, slots=True)
 class ExportOrder:
-    """What is to be exported, and how it is written."""
+    """What is to be exported, and how it is written; `before` is the export that is made again."""
 
     format: Format
     options: Options
     selection: Selection
+    before: Manifest | None = None
 
 
 class LibraryRequest(BrowserEvent):

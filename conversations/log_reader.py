@@ -18,6 +18,7 @@ from conversations import shelf
 from conversations.database import Database
 from conversations.examples import LoggedConversation, LoggedTurn
 from conversations.filters import Filters
+from conversations.page_lease import PageLease
 from conversations.selection import Selection
 from conversations.tables import AnswerRow, ConversationRow, TurnPictureRow, TurnRow
 from conversations.template import TEMPLATES
@@ -31,8 +32,9 @@ MAX_TURN = 2**62
 class LogReader:
     """The store's call for it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: PageLease) -> None:
         self._database = database
+        self._lease = lease
 
     def conversations(
         self, filters: Filters, last_turn: int | None = None
@@ -44,11 +46,15 @@ class LogReader:
             yield from logged(session, filters, MAX_TURN if last_turn is None else last_turn)
 
     def closed(self, selection: Selection) -> Selection:
-        """The same selection for ever: what is added to the log from now on does not belong to it."""
+        """The same selection for ever: what is added to the log from now on does not belong to it, nor does anything
+        from the oldest answer on that is still being written, since that would be another one when it has ended."""
         if selection.last_turn is not None:
             return selection
         with self._database.reading() as session:
-            return replace(selection, last_turn=session.scalar(select(func.max(TurnRow.id))) or 0)
+            newest = session.scalar(select(func.max(TurnRow.id))) or 0
+            running = select(AnswerRow.turn_id, AnswerRow.page).where(AnswerRow.finish_reason == "running")
+            alive = (turn_id - 1 for turn_id, page in session.execute(running) if self._lease.alive(page))
+            return replace(selection, last_turn=min((newest, *alive)))
 
 
 def logged(session: Session, filters: Filters, last_turn: int = MAX_TURN) -> Iterator[LoggedConversation]:

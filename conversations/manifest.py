@@ -97,6 +97,18 @@ class Manifest:
         }
         return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
+    def difference(self, before: Manifest) -> str | None:
+        """In a sentence, which files are not what they were in `before`, an export by the same selection; None: all
+        have the same bytes."""
+        is_now, was = ({each.name: each.sha256 for each in one.files} for one in (self, before))
+        names = sorted(name for name in is_now.keys() | was.keys() if is_now.get(name) != was.get(name))
+        if not names:
+            return None
+        return (
+            f"{', '.join(names)}: not what it was before. Ratings, corrections, decisions, the versions shown, "
+            "what is private and what was deleted count as they stand."
+        )
+
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Raises BrokenManifest, InvalidSelection, InvalidFilters."""

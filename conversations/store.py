@@ -57,7 +57,7 @@ class ConversationStore:
         self.feedback = Feedback(database)
         self.curation = Curation(database, images)
         self.exchange = Exchange(database, images, lease)
-        self.reader = LogReader(database)
+        self.reader = LogReader(database, lease)
         self.backup = Backup(database, images)
         self.jobs = JobRecords(database, lease)
 

@@ -2,7 +2,8 @@
 
     --format   llava (default), messages, parquet, axolotl, preference, kto
     --check N  write nothing; show row N as a trainer will see it, and which tokens it will learn
-    --again F  the same export again, from the manifest.json of an earlier one (or a stored selection)
+    --again F  the same export again, from the manifest.json of an earlier one (or a stored selection), which no flag
+               changes; files that are not what they were are named
 
 Filters are those of the library (--rating up --state approved …), and mean the same there. See
 docs/training_json.md for what is written and for what is left out.
@@ -16,9 +17,9 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.settings import SQLITE, Settings
 from conversations.errors import LogError
@@ -38,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 with one sentence on what is wrong."""
     arguments = _arguments(argv)
     try:
-        format, options, selection = _meant(arguments)
+        order = _order(arguments)
         store = _open_store(arguments.database_url)
         try:
             if arguments.check is not None:
-                return _check(store, format, options, selection, arguments.check, arguments.checkpoint)
-            return _export(store, format, options, selection, arguments.out, arguments.copy_pictures)
+                return _check(store, order, arguments.check, arguments.checkpoint)
+            return _export(store, order, arguments.out, arguments.copy_pictures)
         finally:
             store.close()
     except (LogError, OSError) as error:
@@ -51,29 +52,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _export(
-    store: ConversationStore, format: Format, options: Options, selection: Selection, out: Path, copy: bool
-) -> int:
+class _Order(NamedTuple):
+    """What is to be written; `before` is the export that is made again."""
+
+    format: Format
+    options: Options
+    selection: Selection
+    before: Manifest | None = None
+
+
+def _export(store: ConversationStore, order: _Order, out: Path, copy: bool) -> int:
     on_terminal = sys.stderr.isatty()
 
     def show(tally: Tally) -> None:
         print(f"\r{tally.line} ", end="", file=sys.stderr, flush=True)
 
-    selection = store.reader.closed(selection)
+    selection = store.reader.closed(order.selection)
     with closing(store.reader.conversations(selection.filters, selection.last_turn)) as conversations:
         manifest = export(
             conversations,
             store.images,
             out,
-            format,
+            order.format,
             selection,
-            options=options,
+            options=order.options,
             copy_pictures=copy,
             on_progress=show if on_terminal else None,
         )
     if on_terminal:
         print(file=sys.stderr)
     _report(manifest, out)
+    if order.before is not None and (difference := manifest.difference(order.before)) is not None:
+        print(difference, file=sys.stderr)
     about = {"format": manifest.format, "selection": selection.to_dict()}
     store.curation.note_export(_actor(), sum(manifest.counts["rows"].values()), about)
     return 0
@@ -99,14 +109,8 @@ def _report(manifest: Manifest, out: Path) -> None:
         print(f"  the file of picture {sha256} is missing", file=sys.stderr)
 
 
-def _check(
-    store: ConversationStore,
-    format: Format,
-    options: Options,
-    selection: Selection,
-    number: int,
-    checkpoint: str,
-) -> int:
+def _check(store: ConversationStore, order: _Order, number: int, checkpoint: str) -> int:
+    format, options, selection, _ = order
     with closing(store.reader.conversations(selection.filters, selection.last_turn)) as conversations:
         found = preview(
             conversations, store.images, format, selection, options=options, start=number - 1, count=1
@@ -185,24 +189,45 @@ def _bracketed(pieces: Sequence[str], mask: Sequence[bool]) -> str:
     return text + ("⟧" if inside else "")
 
 
-def _meant(arguments: argparse.Namespace) -> tuple[Format, Options, Selection]:
-    """Format, options and selection from the flags, or from a stored export. Raises LogError, OSError."""
+_DECIDED_BY_SELECTION = (
+    *(field.name for field in fields(Filters)),
+    *("validation", "test", "seed", "no_masking"),
+)
+_DECIDED_BY_MANIFEST = (*_DECIDED_BY_SELECTION, "format", "several_pictures")
+
+
+def _order(arguments: argparse.Namespace) -> _Order:
+    """From the flags, or from a stored export. Raises LogError, OSError."""
+    format, options = FORMATS[arguments.format or DEFAULT_FORMAT], Options(bool(arguments.several_pictures))
     if arguments.again is not None:
         text = arguments.again.read_text(encoding="utf-8")
         if '"schema_version"' in text:
-            manifest = Manifest.from_json(text)
-            if manifest.format not in FORMATS:
-                raise LogError(
-                    f"The manifest's format {manifest.format!r} is not one of {', '.join(FORMATS)}."
-                )
-            return FORMATS[manifest.format], Options(manifest.several_pictures), manifest.selection
-        selection = Selection.from_json(text)
-    else:
-        given = {field.name: getattr(arguments, field.name) for field in fields(Filters)}
-        filters = Filters.from_json({name: value for name, value in given.items() if value is not None})
-        selection = Selection(filters, arguments.validation, arguments.test, arguments.seed)
-        selection = replace(selection, mask_personal_data=not arguments.no_masking)
-    return FORMATS[arguments.format], Options(arguments.several_pictures), selection
+            return _again(arguments, Manifest.from_json(text))
+        _refuse_given(arguments, _DECIDED_BY_SELECTION)
+        return _Order(format, options, Selection.from_json(text))
+    given = {field.name: getattr(arguments, field.name) for field in fields(Filters)}
+    filters = Filters.from_json({name: value for name, value in given.items() if value is not None})
+    shares = arguments.validation or 0.0, arguments.test or 0.0
+    selection = Selection(filters, *shares, arguments.seed or 0, mask_personal_data=not arguments.no_masking)
+    return _Order(format, options, selection)
+
+
+def _again(arguments: argparse.Namespace, manifest: Manifest) -> _Order:
+    _refuse_given(arguments, _DECIDED_BY_MANIFEST)
+    if manifest.format not in FORMATS:
+        raise LogError(f"The manifest's format {manifest.format!r} is not one of {', '.join(FORMATS)}.")
+    options = Options(manifest.several_pictures)
+    return _Order(FORMATS[manifest.format], options, manifest.selection, manifest)
+
+
+def _refuse_given(arguments: argparse.Namespace, decided: Sequence[str]) -> None:
+    """A flag that says something else than the file would be passed over without a word."""
+    given = [f"--{name.replace('_', '-')}" for name in decided if getattr(arguments, name) is not None]
+    if given:
+        raise LogError(
+            f"{' and '.join(given)} cannot go with --again: {arguments.again} decides that. Leave out the one or "
+            "the other."
+        )
 
 
 def _open_store(database_url: str) -> ConversationStore:
@@ -233,17 +258,19 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="\n".join(f"{each.name}: read by {each.read_by}" for each in FORMATS.values()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--format", choices=list(FORMATS), default=DEFAULT_FORMAT)
+    parser.add_argument("--format", choices=list(FORMATS), help=f"default: {DEFAULT_FORMAT}")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=Path, metavar="DIR", help="a new folder")
     what.add_argument("--check", type=_row_number, metavar="N", help="show row N and what is learned of it")
     parser.add_argument("--again", type=Path, metavar="FILE", help="manifest.json of an earlier export")
-    parser.add_argument("--several-pictures", action="store_true", help="llava: `image` may be a list")
+    parser.add_argument(
+        "--several-pictures", action="store_true", default=None, help="llava: `image` may be a list"
+    )
     parser.add_argument("--copy-pictures", action="store_true", help="copies, not links to the stored files")
-    parser.add_argument("--validation", type=float, default=0.0, metavar="SHARE", help="0.1 is a tenth")
-    parser.add_argument("--test", type=float, default=0.0, metavar="SHARE")
-    parser.add_argument("--seed", type=int, default=0, help="deals the pictures out anew")
-    parser.add_argument("--no-masking", action="store_true", help="leave personal data in")
+    parser.add_argument("--validation", type=float, metavar="SHARE", help="0.1 is a tenth")
+    parser.add_argument("--test", type=float, metavar="SHARE")
+    parser.add_argument("--seed", type=int, help="deals the pictures out anew")
+    parser.add_argument("--no-masking", action="store_true", default=None, help="leave personal data in")
     parser.add_argument("--checkpoint", default=str(ROOT / "model/demo"), help="whose tokens --check shows")
     parser.add_argument("--database-url", default=Settings.database_url, metavar="URL")
     filters = parser.add_argument_group("filters")

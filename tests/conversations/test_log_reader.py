@@ -16,7 +16,7 @@ from conversations.selection import Selection
 from conversations.store import ConversationStore
 from conversations.template import TEMPLATES
 from conversations.turns import Turn
-from tests.conversations.small_log import OUTCOME, SETTINGS, answered, asked, png
+from tests.conversations.small_log import OUTCOME, SETTINGS, answered, asked, open_store, png
 
 
 def read(store: ConversationStore, **filters: object) -> list[LoggedConversation]:
@@ -144,6 +144,30 @@ def test_a_stored_export_is_made_again_with_the_same_bytes(
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     written = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "three").glob("t*.json"))
     assert "New?" in written
+
+
+def test_an_answer_that_is_written_while_an_export_begins_is_in_none_of_its_runs(
+    store: ConversationStore, tmp_path: Path
+) -> None:
+    before = answered(store, asked(store, "Before?"))
+    running = store.start_answer("ann", asked(store, "Now?").id, SETTINGS)
+    answered(store, asked(store, "Later?"))
+    selection = store.reader.closed(Selection())
+    assert selection.last_turn is not None and before.id <= selection.last_turn < running.id
+    first = list(store.reader.conversations(Filters(), selection.last_turn))
+    store.finish_answer(running.id, OUTCOME)
+    assert list(store.reader.conversations(Filters(), selection.last_turn)) == first
+    assert store.reader.closed(Selection()).last_turn > running.id  # type: ignore[operator]
+
+
+def test_an_answer_whose_page_died_holds_no_export_up(store: ConversationStore, tmp_path: Path) -> None:
+    """It will never be anything but broken off."""
+    other = open_store(tmp_path)
+    other.start_answer("ann", asked(other, "Now?").id, SETTINGS)
+    last = answered(store, asked(store, "Later?"))
+    assert store.reader.closed(Selection()).last_turn < last.id  # type: ignore[operator]
+    other.close()
+    assert store.reader.closed(Selection()).last_turn == last.id
 
 
 @pytest.mark.parametrize("number", [0, 1, 2500])

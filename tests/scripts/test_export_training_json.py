@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conversations.selection import Selection
 from conversations.store import ConversationStore
 from scripts import export_training_json
 from tests.conversations.small_log import OUTCOME, SETTINGS, png
@@ -78,6 +79,55 @@ def test_the_same_again_from_the_manifest(store: ConversationStore, tmp_path: Pa
     assert len(files) >= 7
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_what_is_not_the_same_again_is_named(
+    store: ConversationStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = told(store, "Q", "A cat.")
+    told(store, "Q2", "A dog.")
+    assert run(tmp_path, "--out", str(tmp_path / "one"), "--test", "1") == 0
+    again = ("--again", str(tmp_path / "one" / "manifest.json"))
+    assert run(tmp_path, "--out", str(tmp_path / "two"), *again) == 0
+    assert capsys.readouterr().err == ""
+    store.feedback.correct("ann", answer, "A bird.")
+    assert run(tmp_path, "--out", str(tmp_path / "three"), *again) == 0
+    assert "test.json: not what it was" in capsys.readouterr().err
+    store.delete("ann", store.turn("ann", answer).conversation_id)
+    assert run(tmp_path, "--out", str(tmp_path / "four"), *again) == 0
+    assert "test.json: not what it was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--rating", "up", "--no-masking"], "--rating and --no-masking"),
+        (["--has-picture", "no"], "--has-picture"),
+        (["--seed", "0"], "--seed"),
+        (["--validation", "0", "--test", "0"], "--validation and --test"),
+        (["--format", "llava"], "--format"),
+        (["--several-pictures"], "--several-pictures"),
+    ],
+)
+def test_again_takes_no_flag_that_the_manifest_decides(
+    flags: list[str], named: str, store: ConversationStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(store, "Q", "A")
+    assert run(tmp_path, "--out", str(tmp_path / "one")) == 0
+    manifest = str(tmp_path / "one" / "manifest.json")
+    assert run(tmp_path, "--out", str(tmp_path / "two"), "--again", manifest, *flags) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{named} cannot go with --again") and said.count("\n") == 1
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_stored_selection_alone_goes_with_a_format(store: ConversationStore, tmp_path: Path) -> None:
+    told(store, "Q", "A")
+    (tmp_path / "selection.json").write_text(Selection(seed=7).to_json(), encoding="utf-8")
+    again = ["--again", str(tmp_path / "selection.json"), "--format", "messages", "--copy-pictures"]
+    assert run(tmp_path, "--out", str(tmp_path / "out"), *again) == 0
+    assert (tmp_path / "out" / "train.jsonl").is_file()
+    assert run(tmp_path, "--out", str(tmp_path / "other"), *again, "--test", "0.5") == 1
 
 
 def test_check_shows_the_row_and_what_is_learned_of_it(
