@@ -34,6 +34,9 @@ class DataSource:
             raise InvalidConfig(f"data.file cannot be {self.file!r:.60}; name a file of training JSON.")
         if not isinstance(self.pictures, str):
             raise InvalidConfig(f"data.pictures cannot be {self.pictures!r:.60}; name a folder.")
+        for name, path in (("file", self.file), ("pictures", self.pictures)):
+            if "\0" in path:
+                raise InvalidConfig(f"data.{name} cannot be {path!r:.60}; no path holds a NUL character.")
         _check_number("data.share", self.share, above=0, at_most=100)
 
 
@@ -90,7 +93,7 @@ class TrainingConfig:
                 raise InvalidConfig(
                     f"{name} cannot be {getattr(self, name)!r:.60}; it is one of {', '.join(choices)}."
                 )
-        if not isinstance(self.model, str) or not self.model:
+        if not isinstance(self.model, str) or not self.model or "\0" in self.model:
             raise InvalidConfig(f"model cannot be {self.model!r:.60}; name a checkpoint's folder.")
         if self.template is not None and self.template not in tuple(TEMPLATES):
             raise InvalidConfig(

@@ -99,7 +99,8 @@ def test_a_number_out_of_range_is_refused_with_what_is_allowed(field: str, value
     [
         ({"recipe": "full"}, "recipe cannot be 'full'; it is one of align, finetune, lora, qlora."),
         ({"template": "llava_v2"}, "template cannot be 'llava_v2'"), ({"device": ""}, "device cannot be ''"),
-        ({"model": ""}, "model cannot be ''"), ({"data": ()}, "data is empty"),
+        ({"model": ""}, "model cannot be ''"), ({"model": "a\0"}, "model cannot be 'a"),
+        ({"data": ()}, "data is empty"),
         ({"activation_checkpointing": 1}, "activation_checkpointing is true or false, not 1."),
         ({"lerning_rate": 1}, "A config has no field 'lerning_rate'"),
     ],
@@ -120,6 +121,8 @@ def test_what_cannot_be_meant_is_named(changes: dict[str, Any], words: str) -> N
         [{"file": 3}],
         [{"file": "a", "share": 0}],
         [{"file": "a", "x": 1}],
+        [{"file": "a\0.json"}],
+        [{"file": "a", "pictures": "\0"}],
     ],
 )
 def test_data_that_names_no_file_is_refused(data: Any) -> None:
