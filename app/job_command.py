@@ -52,7 +52,7 @@ def _near(path: str | Path) -> str:
 
 
 def _source(source: DataSource) -> str:
-    return source.file if source.share == 1 and "@" not in source.file else f"{source.file}@{source.share:g}"
+    return source.file if source.share == 1 and "@" not in source.file else f"{source.file}@{source.share!r}"
 
 
 def _value(value: Any) -> str:

@@ -16,7 +16,7 @@ from app.training_command import shell_lines
 from app.training_form import values
 from app.training_request import Known, TrainingOrder, TrainingRequest
 from app.training_sources import TrainingSources
-from app.training_view import form_values, line, settings_html, told
+from app.training_view import form_values, left_out, line, settings_html, told
 from app.training_watch import CurveShelf, log_since
 from conversations.errors import InvalidText, LogError
 from model.training.config import InvalidConfig, TrainingConfig
@@ -202,7 +202,10 @@ class TrainingEvents(AdminEvents[TrainingRequest]):
     def clone(self, owner: str, event: TrainingRequest) -> Feeds:
         """A job's settings for the form."""
         job = self._jobs.get(event.job())
-        return {"filled": form_values(self._jobs.clone(job.id), f"{job.name} again")}
+        config = self._jobs.clone(job.id)
+        filled = {"filled": form_values(config, f"{job.name} again")}
+        words = left_out(config)
+        return {**filled, "said": {"words": words, "failed": True}} if words else filled
 
     def _said(self, words: str) -> Feeds:
         return {"said": {"words": words, "failed": False}}

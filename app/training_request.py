@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, get_args
 
 from app import training_form, wording
@@ -72,16 +73,16 @@ class TrainingRequest(LibraryRequest):
         inner = TrainingRequest(self.mapping(name))
         kind = inner.text("kind", 20)
         given = inner._number("share", None, "The share")
-        share = 100.0 if given is None else given
-        if not 0 < share <= 10_000:
-            raise InvalidText(f"The share cannot be {share:g} %; give one above 0 and at most 10,000.")
+        if given is not None and not 0 < given <= 10_000:
+            raise InvalidText(f"The share cannot be {given:g} %; give one above 0 and at most 10,000.")
+        share = 1.0 if given is None else float(Decimal(inner.text("share", 40).strip()) / 100)
         if kind == "library":
-            return Choice("library", Selection(inner.filters()), share=share / 100)
+            return Choice("library", Selection(inner.filters()), share=share)
         if kind == "set":
-            return Choice("set", None, inner.text("name"), share=share / 100)
+            return Choice("set", None, inner.text("name"), share=share)
         if kind == "file":
             typed = inner.text("file", LONGEST_PATH), inner.text("pictures", LONGEST_PATH)
-            return Choice("file", None, *typed, share=share / 100)
+            return Choice("file", None, *typed, share=share)
         raise InvalidText(wording.FORGED)
 
     def training(self) -> TrainingOrder:

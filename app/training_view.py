@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from html import escape
 from typing import Any
 
@@ -10,6 +11,9 @@ from app.job_values import Job
 from app.training_form import label, shown
 from app.training_words import JOB_PHASES, RUN_PHASES, duration, facts, fraction
 from model.training.config import DataSource, TrainingConfig
+
+PLACES = 2
+"""For sources of data, in the form."""
 
 
 def line(job: Job) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def settings_html(job: Job) -> str:
 def form_values(config: TrainingConfig, name: str) -> dict[str, Any]:
     """To fill the form with a job's settings."""
     sources = [
-        {"kind": "file", "file": each.file, "pictures": each.pictures, "share": f"{100 * each.share:g}"}
+        {"kind": "file", "file": each.file, "pictures": each.pictures, "share": percent(each.share)}
         for each in config.data
     ]
     return {
@@ -87,6 +91,22 @@ def form_values(config: TrainingConfig, name: str) -> dict[str, Any]:
         "mixed": sources[1] if len(sources) > 1 else None,
         "fields": shown(config),
     }
+
+
+def left_out(config: TrainingConfig) -> str:
+    """Of the sources that the form has no place for, in a sentence; "" where it has for all."""
+    names = [_source(each) for each in config.data[PLACES:]]
+    if not names:
+        return ""
+    return (
+        f"This run learned from {len(config.data)} sources, and the form has room for {PLACES}: {'; '.join(names)} "
+        "left out. To learn from all, train from the command line."
+    )
+
+
+def percent(share: float) -> str:
+    """All of its digits, so that the same share comes back (TrainingRequest.choice)."""
+    return format((Decimal(repr(float(share))) * 100).normalize(), "f")
 
 
 def _source(source: DataSource) -> str:

@@ -189,6 +189,9 @@ def test_a_job_is_stopped_renamed_copied_and_deleted(
     again = order(filled["data"], mixed=filled["mixed"], fields=filled["fields"])
     copy = do(events, "start", **again)["started"]["job"]
     assert jobs.get(copy).config == jobs.get(started).config
+    more = jobs.get(copy).config
+    jobs.get(copy).folder.write_config(more.changed(data=(*more.data, *more.data)))
+    assert "room for 2: " in do(events, "clone", job=copy)["said"]["words"]
     done = do(events, "delete", job=started)
     assert done["said"]["words"] == "shades was deleted, with its folder."
     assert not (tmp_path / "runs" / started).exists()

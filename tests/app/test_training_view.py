@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.job_values import Job
-from app.training_view import line, phase_words, settings_html, told
+from app.training_request import TrainingRequest
+from app.training_view import form_values, left_out, line, phase_words, settings_html, told
 from app.training_words import before_and_after, duration, facts, fraction, gigabytes
 from model.training.config import DataSource
 from model.training.recipes import config_for
@@ -71,6 +72,24 @@ def test_settings_are_shown_as_text() -> None:
         "a&lt;b" in html and "x&amp;y.json, pictures in pics, 50 % of it" in html and "runs/&lt;x&gt;" in html
     )
     assert "out of memory while it runs" in html and "<dt>LoRA rank</dt>" in html
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25, 1 / 3, 0.07, 42.45046160771171, 1e-5])
+def test_a_share_comes_back_from_the_form_as_it_was(share: float) -> None:
+    config = config_for(
+        "lora", "base", (DataSource("a.json", share=share), DataSource("b.json", share=share))
+    )
+    filled = form_values(config, "again")
+    for name in ("data", "mixed"):
+        assert TrainingRequest(filled).choice(name).share == share
+    assert left_out(config) == ""
+
+
+def test_sources_that_the_form_has_no_place_for_are_named() -> None:
+    config = config_for("lora", "base", tuple(DataSource(f"{name}.json") for name in "abcd"))
+    assert left_out(config).startswith(
+        "This run learned from 4 sources, and the form has room for 2: c.json; d.json left out."
+    )
 
 
 def test_numbers_are_told_as_far_as_they_are_known() -> None:
