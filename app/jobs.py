@@ -28,6 +28,7 @@ from app.job_values import Job, JobRefused
 from app.job_watch import HOST, NEVER_BEGAN, SECONDS_BETWEEN, Command, JobWatch, refusal_of
 from conversations.errors import LogError, NotFound
 from conversations.jobs import ENDED, JobRecord, JobRecords
+from conversations.log_text import kept_text
 from conversations.new_folder import told
 from model.training.config import InvalidConfig, TrainingConfig
 from model.training.run_folder import RunFolder
@@ -245,8 +246,27 @@ class Jobs:
                 f"{folder} leads elsewhere; remove by hand what it leads to, and the link itself."
             )
         for other in self._records.all():
-            if other.id != record.id and other.phase not in ENDED and str(folder) in other.config:
+            if other.id == record.id or record.id not in self._needed(other):
+                continue
+            if other.phase not in ENDED:
                 raise JobRefused(f"{other.name} needs the folder of {record.name}; stop it first, or wait.")
+            raise JobRefused(
+                f"{other.name} could be resumed, and needs the folder of {record.name} for that; delete "
+                f"{other.name} first, or resume it and wait until it is done."
+            )
+
+    def _needed(self, record: JobRecord) -> str:
+        """The configs by which it runs or could be resumed, as text; "" where it could not. A folder in `runs` is
+        named by its job's id, however its path is written."""
+        folder = self._folder(record)
+        if record.phase in ENDED and (
+            record.phase == "done" or record.data == "wanted" or not folder.path.is_dir()
+        ):
+            return ""
+        try:
+            return record.config + folder.config_file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return record.config
 
     # -- from the table --------------------------------------------------------------------------------------
 
@@ -262,9 +282,10 @@ class Jobs:
     def _job(self, record: JobRecord) -> Job:
         folder = self._folder(record)
         status = folder.status()
-        words = record.words
+        fault = folder.status_fault() if status is None else ""
+        words = f"{record.words} How far it came is not known: {fault}" if fault else record.words
         if record.phase == "running":
-            words = status.words if status is not None else f"Runs on {record.host}."
+            words = kept_text(status.words) if status is not None else fault or f"Runs on {record.host}."
         elif record.phase == "queued" and not folder.path.is_dir():
             words = (
                 f"Its folder {folder.path} is not there, so it cannot begin; put it back, or delete the job."

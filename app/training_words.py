@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from conversations.jobs import JobPhase
+from conversations.log_text import kept_text
 from model.training.status import Phase, RunStatus
 
 JOB_PHASES: Mapping[JobPhase, str] = {
@@ -55,7 +56,7 @@ def facts(status: RunStatus | None) -> dict[str, str]:
         "left": duration(status.seconds_left) if status.seconds_left is not None and not is_over else "",
         "speed": f"{status.tokens_per_second:,.0f} tokens/s" if status.tokens_per_second else "",
         "memory": gigabytes(status.memory_bytes) if status.memory_bytes else "",
-        "device": status.device,
+        "device": kept_text(status.device),
         "skipped": f"{status.num_skipped:,} pictures" if status.num_skipped else "",
         "held_out": before_and_after(status.held_out_loss_before, status.held_out_loss_after, "{:.3f}"),
         "matched": before_and_after(status.matched_before, status.matched_after, "share"),

@@ -95,8 +95,18 @@ class RunFolder:
         """None where there is none yet, or none that can be read."""
         try:
             return RunStatus.from_json(self.status_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError):
             return None
+
+    def status_fault(self) -> str:
+        """Why there is a status that cannot be read, in a sentence; "" where it can, or where there is none."""
+        try:
+            RunStatus.from_json(self.status_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError) as error:
+            return f"{self.status_file} cannot be read ({str(error) or type(error).__name__})."
+        return ""
 
     def add_metrics(self, values: Mapping[str, Any]) -> None:
         with self.metrics_file.open("a", encoding="utf-8") as lines:

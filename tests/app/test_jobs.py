@@ -11,9 +11,11 @@ import pytest
 
 from app.job_process import find
 from app.jobs import Job, JobRefused
+from app.training_view import told as told_of
 from conversations.errors import DiskFull, InvalidText, LogError, NotFound
 from model.training.config import DataSource, TrainingConfig
 from model.training.run_folder import RunFolder
+from model.training.status import RunStatus
 from tests.app.job_page import config, page, wait_for, wait_until, wait_until_training
 
 
@@ -199,11 +201,70 @@ def test_what_runs_is_not_deleted_and_what_is_deleted_is_gone(tmp_path: Path) ->
             jobs.delete(made.id)
         jobs.stop(wait_until_training(jobs, after).id)
         wait_until(jobs, after, "stopped")
+        with pytest.raises(
+            JobRefused, match="on its result could be resumed, and needs the folder of colours"
+        ):
+            jobs.refuse_delete(made.id)
+        (tmp_path / "runs" / "orders").write_text("finish")
+        jobs.resume(after.id)
+        wait_until(jobs, after, "done")
         jobs.delete(made.id)
         assert not made.folder.path.exists() and [each.id for each in jobs.list()] == [after.id]
         assert not list((tmp_path / "runs").glob(".*"))
         with pytest.raises(NotFound):
             jobs.delete(made.id)
+
+
+def test_data_that_a_clone_could_still_be_resumed_on_is_not_deleted(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        made = jobs.create("ann", "colours", config(), data=written)
+        jobs.stop(wait_until_training(jobs, made).id)
+        wait_until(jobs, made, "stopped")
+        again = jobs.create("ann", "again", jobs.clone(made.id))
+        other = jobs.create("ann", "by hand", config(device="cuda:1"))
+        for job in (again, other):
+            jobs.stop(wait_until_training(jobs, job).id)
+            wait_until(jobs, job, "stopped")
+        other.folder.write_config(jobs.clone(made.id))
+        for job in (other, again):
+            with pytest.raises(
+                JobRefused, match=f"{job.name} could be resumed, and needs the folder of colours"
+            ):
+                jobs.delete(made.id)
+            jobs.delete(job.id)
+        jobs.delete(made.id)
+        assert jobs.list() == []
+
+
+def written(folder: Path) -> list[DataSource]:
+    (folder / "train.json").write_text("[]")
+    return [DataSource(str(folder / "train.json"))]
+
+
+@pytest.mark.parametrize("text", ["{", '{"phase": "training", "words": ["Training"], "step": "many"}'])
+def test_a_status_that_cannot_be_read_is_told_of_its_run_alone(tmp_path: Path, text: str) -> None:
+    with page(tmp_path) as jobs:
+        odd = wait_until_training(jobs, jobs.create("ann", "odd", config()))
+        whole = wait_until_training(jobs, jobs.create("ann", "whole", config(device="cuda:1")))
+        odd.folder.status_file.write_text(text)
+        told = {job.name: told_of(job) for job in jobs.list()}
+        assert "status.json cannot be read (" in told["odd"]["words"] and told["whole"]["words"] == "Training"
+        for job in (odd, whole):
+            jobs.stop(job.id)
+            wait_until(jobs, job, "stopped")
+        odd.folder.status_file.write_text(text)
+        assert jobs.get(odd.id).words.startswith("Stopped at step 7")
+        assert "status.json cannot be read (" in jobs.get(odd.id).words
+
+
+def test_words_of_a_process_that_are_no_text_are_shown_as_far_as_they_are(tmp_path: Path) -> None:
+    with page(tmp_path) as jobs:
+        job = wait_until_training(jobs, jobs.create("ann", "odd", config()))
+        job.folder.write_status(RunStatus("training", "m\udcff", device="\udcff"))
+        told = told_of(jobs.get(job.id))
+        assert (told["words"], told["facts"]["device"]) == ("m\ufffd", "\ufffd")
+        jobs.stop(job.id)
+        wait_until(jobs, job, "stopped")
 
 
 def test_a_link_is_not_followed_when_a_job_is_deleted(tmp_path: Path) -> None:

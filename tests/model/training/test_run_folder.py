@@ -56,6 +56,34 @@ def test_a_status_of_another_version_is_read_as_far_as_it_is_known() -> None:
     assert all(RunStatus(phase).has_ended for phase in ENDED)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("phase", "asleep"), ("phase", ["training"]), ("phase", None), ("words", 3), ("words", None), ("step", "3"),
+        ("step", 3.5), ("step", True), ("epoch", {}), ("fraction", "half"), ("seconds_left", float("nan")),
+        ("seconds_left", float("inf")), ("epoch", 1e300), ("result", "both"), ("device", ["cpu"]),
+        ("num_steps", 10**30), ("matched_after", [1]),
+    ],
+)  # fmt: skip
+def test_a_status_with_a_value_of_another_kind_is_none_and_that_is_told(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.status_fault() == ""
+    folder.status_file.write_text(json.dumps(json.loads(RunStatus("training").to_json()) | {name: value}))
+    assert folder.status() is None
+    assert f"status.json cannot be read ({name} is " in folder.status_fault()
+    folder.status_file.write_text("[" * 100_000)
+    assert folder.status() is None and "cannot be read" in folder.status_fault()
+
+
+def test_a_share_of_no_questions_is_none() -> None:
+    """As older programs wrote it."""
+    values = json.loads(RunStatus("done").to_json()) | {"matched_before": 0.0, "matched_after": 0.0}
+    assert RunStatus.from_json(json.dumps(values)).matched_after is None
+    assert RunStatus.from_json(json.dumps(values | {"num_asked": 2})).matched_before == 0.0
+
+
 def test_what_is_no_number_is_told_as_not_known() -> None:
     text = RunStatus(held_out_loss_after=float("nan"), seconds_left=float("inf")).to_json()
     read = RunStatus.from_json(json.dumps(json.loads(text, parse_constant=pytest.fail)))
