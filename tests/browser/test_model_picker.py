@@ -10,7 +10,7 @@ import pytest
 from tests.browser.running_page import DEMO, ENDLESS_TOKENS, RunningPage
 from tests.browser.visitor import SECONDS, Visitor
 
-pytestmark = pytest.mark.skipif(
+needs_the_shipped_model = pytest.mark.skipif(
     not (DEMO / "model.safetensors").is_file(),
     reason="model/demo has no weights yet; make demo-model trains such a model",
 )
@@ -62,7 +62,39 @@ def ask(person: Visitor, own_page: RunningPage) -> list[tuple[str, str]]:
     return [(each["model"], each["template"]) for each in own_page.answers(person.conversation)]
 
 
+_WATCH = """
+() => {
+  const job = document.querySelector("#picker .job"), seen = (window.seen = []);
+  const look = () => {
+    const words = job.hidden ? "" : job.querySelector(".words").textContent;
+    if (words && seen.at(-1) !== words) seen.push(words);
+  };
+  new MutationObserver(look).observe(job, { subtree: true, childList: true, attributes: true, characterData: true });
+}
+"""
+
+
+def test_another_model_takes_over_in_sight_and_the_conversation_stays(
+    person: Visitor, own_page: RunningPage, tiny_checkpoint: Path
+) -> None:
+    page = person.page
+    assert [model for model, _ in ask(person, own_page)] == ["endless-random"]
+    conversation, address = person.conversation, page.url
+    page.evaluate(_WATCH)
+    page.click("#picker summary")
+    switch(person, str(tiny_checkpoint))
+    runs(person, "tiny-random")
+    seen = page.evaluate("window.seen")
+    steps = (f"Looking at {tiny_checkpoint}", "The model is starting", "The model is loading")
+    assert seen and all(words.startswith(steps) for words in seen), seen
+    assert [model for model, _ in ask(person, own_page)] == ["endless-random", "tiny-random"]
+    assert (person.conversation, page.url) == (conversation, address)
+    assert page.locator("#thread .question").count() == 2
+    assert not person.faults and not person.external
+
+
 @pytest.mark.nightly
+@needs_the_shipped_model
 def test_a_switch_ends_the_running_answer_with_a_reason_and_retry_asks_the_other_model(
     person: Visitor, own_page: RunningPage
 ) -> None:
@@ -98,6 +130,7 @@ def test_a_switch_ends_the_running_answer_with_a_reason_and_retry_asks_the_other
 
 
 @pytest.mark.nightly
+@needs_the_shipped_model
 def test_a_recent_model_comes_back_and_a_broken_one_leaves_the_old(
     person: Visitor, own_page: RunningPage, tmp_path: Path
 ) -> None:
