@@ -130,6 +130,28 @@ def without_end(loaded: LoadedModel, ids: Sequence[int]) -> str:
     return "".join(f"{token_id}," for token_id in ids if token_id != loaded.tokenizer.eos_token_id)
 
 
+def missing_to_the_likeliest(
+    loaded: LoadedModel, request: GenerationRequest, answered: str, model: Any = None
+) -> float:
+    """How far an answer's tokens, in NumberSpeller's writing, are from greedy by transformers' own scores, at most: as
+    a share of the distance between the largest and the smallest score of that place.
+
+    For networks that round: sums in another order round otherwise, and either of two nearly equal scores is larger.
+    """
+    ids = [int(number) for number in answered.split(",")[:-1]]
+    tokens = torch.tensor([[*request.input_ids, *ids]])
+    images = [each.image for each in request.pictures]
+    pixels = {"pixel_values": pixel_values(images, loaded.pixels)} if images else {}
+    with torch.inference_mode():
+        whole = (model or loaded.model)(
+            input_ids=tokens, attention_mask=torch.ones_like(tokens), **pixels
+        ).logits
+    scores = whole[0, len(request.input_ids) - 1 : -1].float()  # [len(ids), V]
+    largest = scores.amax(-1)
+    missing = largest - scores[range(len(ids)), ids]
+    return float((missing / (largest - scores.amin(-1))).max())
+
+
 @dataclass(frozen=True)
 class Talk:
     """A conversation whose last turn is the user's; `pictures` in their order."""

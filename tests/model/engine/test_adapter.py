@@ -29,14 +29,17 @@ from tests.model.engine.asking import (
     answers,
     ask,
     generated,
+    missing_to_the_likeliest,
     numbered,
     picture,
+    text_of,
     without_end,
 )
 from tests.model.tiny import write_tiny_checkpoint
 
 LINEARS = r".*language_model.*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 SHORT = replace(GREEDY, max_new_tokens=8)
+DEMO = Path(__file__).resolve().parents[3] / "model" / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,26 @@ def test_base_and_adapters_answer_together_as_each_would_alone(
     # Once more, now from what each has remembered.
     given = answers(engine, [requests_for(loaded, name)[place] for name, place in reversed(order)])
     assert given == [expected[name][place] for name, place in reversed(order)]
+
+
+def test_an_adapter_on_a_base_in_4_bits_answers_as_by_peft_but_for_rounding(tmp_path: Path) -> None:
+    """The 4-bit kernels of some CPUs round to 16 bits; the adapter is small, lest that grow from layer to layer."""
+    # The shipped model: the tiny one's rows are shorter than the blocks that bitsandbytes packs.
+    base = checkpoint.load(DEMO, device="cpu", quantize="4bit")
+    adapted = write_adapter(tmp_path, base, 1, lora_alpha=1)
+    requests = [*requests_for(base, "a"), *requests_for(base, base.name)]
+    served = SlotEngine(numbered(base), chunk_sizes=ChunkSizes(alone=64, beside=7))
+
+    async def together() -> list[str]:
+        await served.load_adapter("a", tmp_path)
+        given = await asyncio.gather(*(all_events(served, request) for request in requests))
+        await served.close()
+        return [text_of(events) for events in given]
+
+    for request, text in zip(requests, asyncio.run(together()), strict=True):
+        mine, other = (adapted, base.model) if request.model == "a" else (base.model, adapted)
+        assert missing_to_the_likeliest(base, request, text, mine) < 0.01
+        assert missing_to_the_likeliest(base, request, text, other) > 0.04, "else the adapter changes nothing"
 
 
 def test_prefixes_are_kept_per_adapter(engine: SlotEngine, loaded: LoadedModel, tmp_path: Path) -> None:

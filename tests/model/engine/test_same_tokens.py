@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from model import checkpoint
 from model.checkpoint import LoadedModel
@@ -30,6 +37,7 @@ from tests.model.engine.asking import (
     asked,
     conversations,
     generated,
+    missing_to_the_likeliest,
     numbered,
     picture,
     text_of,
@@ -120,20 +128,51 @@ def test_all_at_once_in_any_order(
     assert given == expected
 
 
-def with_language(loaded: LoadedModel, **options: Any) -> LoadedModel:
+KINDS: dict[str, tuple[Any, Any]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+}
+OF_THE_TINY_ONE = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "max_position_embeddings", "bos_token_id", "eos_token_id", "initializer_range",
+)  # fmt: skip
+
+
+def with_language(loaded: LoadedModel, kind: str = "llama", **options: Any) -> LoadedModel:
     """The same tower with another random language model."""
     torch.manual_seed(3)
     text = loaded.model.config.text_config
-    config = LlamaConfig(**{**text.to_dict(), **options})
+    config, language = KINDS[kind]
+    sizes = {name: getattr(text, name) for name in OF_THE_TINY_ONE}
+    made = language(config(**{**sizes, **options}))
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.3)  # they begin as zeros, which would hide that one is left out
     model = Llava.from_parts(
         loaded.model.model.vision_tower,
-        LlamaForCausalLM(config),
+        made,
         projector_type="linear",
         image_token_id=loaded.image_token_id,
         template="llava_v0",
         pixels=loaded.pixels,
     )
     return replace(loaded, model=model.eval())
+
+
+def scaled(rope_type: str, **options: Any) -> dict[str, Any]:
+    """Positions scaled for a context four times as long as the one that it was trained on, of 128 tokens."""
+    parameters = {"rope_type": rope_type, "rope_theta": 500.0, "factor": 4.0, **options}
+    return {"rope_parameters": {**parameters, "original_max_position_embeddings": 128}}
+
+
+def requests_of_all_kinds(loaded: LoadedModel) -> list[GenerationRequest]:
+    return [
+        ask(loaded, "What is it?", picture("red"), picture("blue"), sampling=SHORT),
+        ask(loaded, "Hi", sampling=SHORT),
+        ask(loaded, "What is it?", picture("red"), sampling=SHORT),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,20 +184,36 @@ def with_language(loaded: LoadedModel, **options: Any) -> LoadedModel:
         {"attention_bias": True, "mlp_bias": True},
         {"tie_word_embeddings": True},
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}},
+        scaled("llama3", low_freq_factor=1.0, high_freq_factor=4.0),
+        scaled("yarn"),
+        {"kind": "mistral", "sliding_window": None},
+        {"kind": "mistral", "sliding_window": None, "head_dim": 16},
+        {"kind": "qwen2"},
+        {"kind": "qwen2", "tie_word_embeddings": True, "use_sliding_window": False, "sliding_window": 64},
     ],
-    ids=["equal heads", "one key-value head", "odd head size", "biases", "tied head", "scaled positions"],
-)
+    ids=[
+        "equal heads", "one key-value head", "odd head size", "biases", "tied head", "scaled positions",
+        "llama3's positions", "yarn's positions", "mistral", "mistral with large heads", "qwen2", "qwen2, tied head",
+    ],
+)  # fmt: skip
 def test_every_kind_of_llama(loaded: LoadedModel, options: dict[str, Any]) -> None:
     other = with_language(loaded, **options)
-    requests = [
-        ask(other, "What is it?", picture("red"), picture("blue"), sampling=SHORT),
-        ask(other, "Hi", sampling=SHORT),
-        ask(other, "What is it?", picture("red"), sampling=SHORT),
-    ]
+    requests = requests_of_all_kinds(other)
     expected = [without_end(other, generated(other, request)) for request in requests]
     assert with_engine(other, lambda engine: answers(engine, requests)) == expected
     small = ChunkSizes(alone=7, beside=3)
     assert with_engine(other, lambda engine: answers(engine, requests), chunk_sizes=small) == expected
+
+
+def test_in_16_bits_every_token_is_the_likeliest_but_for_rounding(loaded: LoadedModel) -> None:
+    other = with_language(loaded)
+    other = replace(other, model=other.model.to(torch.bfloat16))
+    requests = requests_of_all_kinds(other)
+    small = ChunkSizes(alone=7, beside=3)
+    given = with_engine(other, lambda engine: answers(engine, requests), chunk_sizes=small)
+    for request, text in zip(requests, given, strict=True):
+        assert text.count(",") == SHORT.max_new_tokens
+        assert missing_to_the_likeliest(other, request, text) < 0.02
 
 
 @pytest.mark.parametrize("quantize", ["4bit", "8bit"])
