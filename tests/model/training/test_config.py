@@ -23,6 +23,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
+paths = st.characters(exclude_categories=(), exclude_characters="\0")
 field_names = st.sampled_from(sorted(TrainingConfig.__dataclass_fields__))
 
 
@@ -34,12 +35,12 @@ def valid(**changes: Any) -> TrainingConfig:
     st.builds(
         TrainingConfig,
         recipe=st.sampled_from(["align", "finetune", "lora", "qlora"]),
-        model=st.text(st.characters(exclude_categories=()), min_size=1),
+        model=st.text(paths, min_size=1),
         data=st.lists(
             st.builds(
                 DataSource,
-                st.text(st.characters(exclude_categories=()), min_size=1),
-                st.text(),
+                st.text(paths, min_size=1),
+                st.text(paths),
                 st.floats(0.01, 100),
             ),
             min_size=1,
