@@ -92,6 +92,8 @@ def _turn_written(turn: WholeTurn) -> dict[str, Any]:
         "reasons": list(turn.reasons),
         "note": turn.note,
         "correction": turn.correction,
+        "state": turn.state,
+        "tags": list(turn.tags),
     }
     return values | judged | {"answer": answer}
 
@@ -161,6 +163,8 @@ def _turn(values: _Fields, pictures: Pictures, missing: set[str]) -> WholeTurn:
         reasons=values.texts("reasons"),  # type: ignore[arg-type]  # checked where they are inserted
         note=values.get("note", str, default=""),
         correction=values.get("correction", str, default=None),
+        state=values.get("state", str, default="pending"),
+        tags=values.texts("tags"),
     )
 
 

@@ -34,6 +34,8 @@ BATCH = 2000
 MAX_UNSEEN = 2000
 """Pictures that are looked at for near-duplicates in one go; each takes a decoder some milliseconds."""
 
+MAX_TAGS_LISTED = 1000
+
 
 class Curation:
     """The store's calls for it. `actor` is who does it, for the trail. Whether they may is the caller's to know: with
@@ -72,9 +74,10 @@ class Curation:
             return models
 
     def tags(self) -> list[str]:
-        """Every tag on an answer."""
+        """Every tag on an answer, the first MAX_TAGS_LISTED: they may come with imported conversations."""
+        query = select(AnswerTagRow.tag).distinct().order_by(AnswerTagRow.tag)
         with self._database.reading() as session:
-            return list(session.scalars(select(AnswerTagRow.tag).distinct().order_by(AnswerTagRow.tag)))
+            return list(session.scalars(query.limit(MAX_TAGS_LISTED)))
 
     def trail(
         self, *, turn_id: int | None = None, before: int | None = None, limit: int = 50

@@ -19,6 +19,7 @@ from conversations.insertion import insert_whole
 from conversations.log_text import checked_text
 from conversations.lookup import conversation_row
 from conversations.page_lease import PageLease
+from conversations.review import tags_on
 from conversations.search import tags_of
 from conversations.tables import TurnRow
 from conversations.tree import all_turns, shown_path
@@ -41,6 +42,7 @@ class Exchange:
             row = conversation_row(session, owner, conversation_id)
             turns = session.scalars(select(TurnRow).where(TurnRow.conversation_id == conversation_id))
             rows = sorted(turns, key=lambda turn: turn.id)
+            tags = tags_on(session, [turn.id for turn in rows if turn.role == "assistant"])
             places = {turn.id: place for place, turn in enumerate(rows)}
             return WholeConversation(
                 turns=tuple(
@@ -56,6 +58,8 @@ class Exchange:
                         reasons=turn.reasons,
                         note=turn.note,
                         correction=turn.correction,
+                        state=turn.state or "pending",
+                        tags=tags[turn.id],
                     )
                     for turn, shown in all_turns(rows)
                 ),

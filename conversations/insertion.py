@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
@@ -22,7 +22,15 @@ from conversations.history import checked_tags
 from conversations.log_text import checked_text, checked_title, title_of
 from conversations.personal_data import masked_or_none
 from conversations.reasons import bits_of
-from conversations.tables import AnswerRow, ConversationRow, ConversationTagRow, TurnPictureRow, TurnRow
+from conversations.tables import (
+    AnswerRow,
+    AnswerTagRow,
+    ConversationRow,
+    ConversationTagRow,
+    TurnPictureRow,
+    TurnRow,
+)
+from conversations.turns import ReviewState
 from conversations.whole import WholeConversation, WholeTurn
 
 
@@ -33,7 +41,8 @@ def insert_whole(
     1), the turn (from 1) and the field."""
     turn_ids = _new_turn_ids(session, sum(len(whole.turns) for whole in conversations))
     rows: dict[type, list[dict[str, Any]]] = {
-        table: [] for table in (ConversationRow, TurnRow, AnswerRow, TurnPictureRow, ConversationTagRow)
+        table: []
+        for table in (ConversationRow, TurnRow, AnswerRow, TurnPictureRow, ConversationTagRow, AnswerTagRow)
     }
     entries: list[tuple[int, str, str, str]] = []
     ids = []
@@ -79,16 +88,11 @@ def _rows(
     for turn in whole.turns:
         above = turn.parent is not None and pictured[turn.parent]
         pictured.append(above or bool(turn.images))
-    conversation = {
+    conversation = _conversation(whole) | {
         "id": conversation_id,
         "owner": owner,
-        "title": checked_title(whole.title) if whole.title else title_of(whole.turns[0].text),
-        "system_prompt": checked_text(whole.system_prompt, "The system prompt"),
         "created_at": created_at,
         "updated_at": max(times),
-        "is_pinned": whole.is_pinned,
-        "is_archived": whole.is_archived,
-        "is_private": whole.is_private,
     }
     turns, answers, uses = [], [], []
     for place, turn in enumerate(whole.turns):
@@ -128,7 +132,26 @@ def _rows(
         AnswerRow: answers,
         TurnPictureRow: uses,
         ConversationTagRow: tags,
+        AnswerTagRow: _answer_tags(whole, turn_ids),
     }
+
+
+def _conversation(whole: WholeConversation) -> dict[str, Any]:
+    return {
+        "title": checked_title(whole.title) if whole.title else title_of(whole.turns[0].text),
+        "system_prompt": checked_text(whole.system_prompt, "The system prompt"),
+        "is_pinned": whole.is_pinned,
+        "is_archived": whole.is_archived,
+        "is_private": whole.is_private,
+    }
+
+
+def _answer_tags(whole: WholeConversation, turn_ids: Sequence[int]) -> list[dict[str, Any]]:
+    return [
+        {"turn_id": turn_id, "tag": tag}
+        for turn_id, turn in zip(turn_ids, whole.turns, strict=True)
+        for tag in checked_tags(turn.tags)
+    ]
 
 
 def _answer(turn: WholeTurn) -> dict[str, Any]:
@@ -137,6 +160,7 @@ def _answer(turn: WholeTurn) -> dict[str, Any]:
         "rating": turn.rating,
         "reasons": bits_of(turn.reasons),
         "note": turn.note,
+        "state": "rejected" if turn.state == "rejected" else "pending",
         "correction": correction,
         "masked_correction": None if correction is None else masked_or_none(correction),
     }
@@ -165,8 +189,9 @@ def _check_turn(turns: Sequence[WholeTurn], place: int, turn: WholeTurn) -> None
     if turn.role == "user":
         if not turn.text.strip() and not turn.images:
             raise ValueError("text is empty, and the question has no picture.")
-        if turn.rating or turn.reasons or turn.note or turn.correction is not None:
-            raise ValueError("rating, reasons, note and correction are an answer's.")
+        judged = (turn.rating, turn.reasons, turn.note, turn.correction is not None, turn.tags)
+        if any(judged) or turn.state != "pending":
+            raise ValueError("rating, reasons, note, state, tags and correction are an answer's.")
         return
     if turn.images:
         raise ValueError("pictures are a question's.")
@@ -175,6 +200,11 @@ def _check_turn(turns: Sequence[WholeTurn], place: int, turn: WholeTurn) -> None
     for name in ("model", "template", "system_prompt", "error"):
         checked_text(getattr(turn.answer, name) or "", name)
     _ = turn.answer.settings  # raises InvalidSettings for numbers that cannot be kept
+    _check_judged(turn)
+
+
+def _check_judged(turn: WholeTurn) -> None:
+    """What people made of an answer."""
     if turn.rating not in ("up", "down", None) or (turn.rating != "down" and turn.reasons):
         raise ValueError(
             f"rating is 'up', 'down' or none, and reasons go with 'down'; it is {turn.rating!r}."
@@ -183,6 +213,9 @@ def _check_turn(turns: Sequence[WholeTurn], place: int, turn: WholeTurn) -> None
         raise ValueError(f"note has {len(turn.note)} characters; at most {MAX_NOTE_LENGTH} are kept.")
     if turn.correction is not None and not checked_text(turn.correction, "correction").strip():
         raise ValueError("correction is empty; leave it out.")
+    if turn.state not in get_args(ReviewState):
+        raise ValueError(f"state is {turn.state!r}; give one of {', '.join(get_args(ReviewState))}.")
+    checked_tags(turn.tags)
 
 
 def _not_after(moment: datetime | None, now: datetime) -> datetime:

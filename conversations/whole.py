@@ -7,7 +7,7 @@ from datetime import datetime
 
 from conversations.messages import ImageRef, Role
 from conversations.reasons import Reason
-from conversations.turns import AnswerDetails, Rating
+from conversations.turns import AnswerDetails, Rating, ReviewState
 
 UNKNOWN_ANSWER = AnswerDetails(
     model="",
@@ -30,7 +30,9 @@ UNKNOWN_ANSWER = AnswerDetails(
 @dataclass(frozen=True, slots=True)
 class WholeTurn:
     """`parent` is the place of an earlier turn in the same conversation, None at the root; a question's is an
-    answer and an answer's a question. Pictures are stored already (`images.add`) and are a question's only."""
+    answer and an answer's a question. Pictures are stored already (`images.add`) and are a question's only. `state`
+    and `tags` are a reviewer's on an answer; what comes as approved is kept as pending, since a file may say
+    anything and what is approved is exported."""
 
     parent: int | None
     role: Role
@@ -43,6 +45,8 @@ class WholeTurn:
     reasons: tuple[Reason, ...] = ()
     note: str = ""
     correction: str | None = None
+    state: ReviewState = "pending"
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,6 +276,14 @@ def test_exports_stand_in_the_trail(store: ConversationStore) -> None:
     assert action.about == {"filters": {"rating": "up"}}
 
 
+def test_no_more_tags_are_listed_than_a_page_can_show(
+    store: ConversationStore, two: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curation, "MAX_TAGS_LISTED", 2)
+    store.curation.tag("root", two[0], ["c", "a", "b"])
+    assert store.curation.tags() == ["a", "b"]
+
+
 def test_models_are_listed_for_the_filter(store: ConversationStore, two: tuple[int, int]) -> None:
     assert store.curation.models() == ["demo"]
 

@@ -60,6 +60,30 @@ def test_what_came_back_is_found_filtered_and_goes_on(store: ConversationStore, 
     assert answered(store, question, owner="bob").id > question.id
 
 
+def test_a_rejected_answer_comes_back_rejected_and_an_approved_one_to_be_looked_at(
+    store: ConversationStore, talked: Conversation
+) -> None:
+    """Whoever sends a file could otherwise approve what is in it."""
+    first = store.load("ann", talked.id).shown[1].id
+    (approved,) = (item.id for item in store.curation.page(Filters()) if item.answer == "second")
+    store.curation.set_state("root", first, "rejected")
+    store.curation.tag("root", first, ["bad", "worse"])
+    store.curation.set_state("root", approved, "approved")
+    document = json.loads(store.exchange.json("ann", talked.id))
+    assert [turn.get("state") for turn in document["turns"][:3]] == [None, "rejected", "approved"]
+    copy = store.exchange.read_json("bob", json.dumps(document).encode())
+    items = {item.answer: item for item in store.curation.page(Filters(owner="bob"))}
+    assert {text: (item.state, item.tags) for text, item in items.items()} == {
+        "first": ("rejected", ("bad", "worse")),
+        "second": ("pending", ()),
+        "third": ("pending", ()),
+    }
+    again = json.loads(store.exchange.json("bob", copy))
+    document["turns"][2]["state"] = "pending"
+    assert again == document
+    assert store.curation.tags() == ["bad", "worse"]
+
+
 def test_a_missing_picture_is_said_and_the_rest_comes_back(
     store: ConversationStore, talked: Conversation
 ) -> None:
@@ -147,9 +171,22 @@ BROKEN = [
     (changed("turns.1.parent", None), "turn 2: a question follows an answer"),
     (changed("turns.0.role", "system"), "turn 1: role is 'user' or 'assistant', not 'system'"),
     (changed("turns.0.text", "x\ud800"), "turn 1: text contains a broken character"),
-    (changed("turns.0.rating", "up"), "turn 1: rating, reasons, note and correction are an answer's"),
+    (
+        changed("turns.0.rating", "up"),
+        "turn 1: rating, reasons, note, state, tags and correction are an answer's",
+    ),
     (changed("turns.1.rating", "sideways"), "turn 2: rating is"),
     (changed("turns.1.reasons", ["ugly"]), "no reason 'ugly'"),
+    (
+        changed("turns.0.state", "rejected"),
+        "turn 1: rating, reasons, note, state, tags and correction are an",
+    ),
+    (changed("turns.0.tags", ["a"]), "turn 1: rating, reasons, note, state, tags and correction are an"),
+    (changed("turns.1.state", "maybe"), "turn 2: state is 'maybe'; give one of pending, approved, rejected"),
+    (changed("turns.1.state", 5), r"turns\[1\].state cannot be 5"),
+    (changed("turns.1.tags", ["x" * 61]), "turn 2: A tag has 1 to 60"),
+    (changed("turns.1.tags", ["a\0"]), "turn 2: The tag contains a NUL"),
+    (changed("turns.1.tags", [5]), r"turns\[1\].tags\[0\] cannot be 5"),
     (changed("turns.1.note", "x" * 2001), "turn 2: note has 2001"),
     (changed("turns.1.correction", " "), "turn 2: correction is empty"),
     (changed("created_at", "9999-12-31T23:59:59-14:00"), "^created_at cannot be '9999-"),
