@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,18 @@ def engine(loaded: LoadedModel) -> Iterator[SlotEngine]:
     made = SlotEngine(loaded, chunk_sizes=SIZES)
     yield made
     asyncio.run(made.close())
+
+
+@pytest.fixture
+def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long answer then goes on for at least ten seconds, however fast the machine."""
+    whole = Stepper.run
+
+    def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
+        time.sleep(0.007)
+        return whole(self, answering, chunks)
+
+    monkeypatch.setattr(Stepper, "run", run)
 
 
 async def until_text(engine: SlotEngine, request: GenerationRequest) -> None:
@@ -300,6 +313,7 @@ def test_a_thousand_requests_that_come_and_go_leave_nothing_behind(loaded: Loade
     assert "engine" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_those_who_wait_are_told_their_places_in_the_order_in_which_they_are_served(
     loaded: LoadedModel,
 ) -> None:
@@ -320,14 +334,14 @@ def test_those_who_wait_are_told_their_places_in_the_order_in_which_they_are_ser
                 if isinstance(event, Reading):
                     order.append(name)
 
-        readers = [asyncio.create_task(read("long", "word " * 50))]
-        while not told["long"]:
-            await asyncio.sleep(0.001)
-        readers.append(asyncio.create_task(read("short", "word")))
-        while len(told["long"]) < 2:
-            await asyncio.sleep(0.001)
-        await running.aclose()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
+            readers = [asyncio.create_task(read("long", "word " * 50))]
+            while not told["long"]:
+                await asyncio.sleep(0.001)
+            readers.append(asyncio.create_task(read("short", "word")))
+            while len(told["long"]) < 2:
+                await asyncio.sleep(0.001)
+            await running.aclose()
             await asyncio.gather(*readers)
         return told["long"], told["short"], order
 
@@ -355,6 +369,7 @@ def test_a_pictures_pixels_are_let_go_once_they_have_been_read(
     asyncio.run(until_text())
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_a_burst_finds_the_free_slots_and_the_places_behind_them(loaded: LoadedModel) -> None:
     engine = SlotEngine(loaded, num_slots=3, max_waiting=4)
 
@@ -371,9 +386,8 @@ def test_a_burst_finds_the_free_slots_and_the_places_behind_them(loaded: LoadedM
     assert ended == [*ended[:7], *["QueueFull"] * 5] and "QueueFull" not in ended[:7]
 
 
-def test_whoever_asks_whether_there_is_room_is_answered_at_once_and_as_who_joins(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("slow_steps")
+def test_whoever_asks_whether_there_is_room_is_answered_at_once_and_as_who_joins(loaded: LoadedModel) -> None:
     engine = SlotEngine(loaded, num_slots=1, max_waiting=1)
 
     async def fill() -> None:
