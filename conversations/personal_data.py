@@ -4,6 +4,9 @@ Names, places and faces are not found; docs/decisions/0010-the-log-as-data.md sa
 patterns rather mark a number too many than one too few: what is masked by mistake costs a word of an example, what
 is left in goes to whoever reads the export. Every pattern starts only where a word or a number starts and is
 bounded, so that the time grows with the length of the text and not with its square.
+
+A number that was pasted has spaces that do not break and dashes of all widths. They are read as the plain ones, each
+of them one character, so that the places found are those of the text.
 """
 
 from __future__ import annotations
@@ -29,6 +32,12 @@ _MASKS: dict[Kind, str] = {"email": "[email]", "card": "[card]", "ip": "[ip]", "
 _MAY_HOLD = re.compile(r"@|(?:\d[ ()./-]{0,3}){9}|\d\.\d{1,3}\.\d|::|(?:[0-9A-Fa-f]{1,4}:){3}")
 """Without a match there is nothing to find: most texts are done here."""
 
+_PLAIN = {
+    **dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "),
+    **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212, 0xFE58, 0xFE63, 0xFF0D), "-"),
+}
+"""Unicode's other spaces and dashes; not the long dash, which stands between words."""
+
 _EMAIL = re.compile(
     r"(?<![\w.%+-])[\w.%+-]{1,64}@[^\W_](?:[\w-]{0,62}[^\W_])?(?:\.[^\W_](?:[\w-]{0,62}[^\W_])?){1,8}"
 )
@@ -36,13 +45,23 @@ _DIGITS = re.compile(r"(?<![\d.,])\d+(?![.,]?\d)")
 _CARD_DIGITS = range(13, 20)
 _CARD_GROUP = range(3, 7)
 """Cards are written in one piece or in groups like 4-4-4-4 or 4-6-5."""
+_BETWEEN_GROUPS = (" ", "  ", "-", " - ")
+_DOTTED_CARD = re.compile(r"(?<![\d.,])\d{4}(?:\.\d{4,6}){2,4}(?!\.?\d)")
+"""Dots stand in decimals and, in some countries, between thousands too; those groups have three digits."""
 
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:\.\d{1,3}){0,3}(?![\w:])")
+_IPV6 = re.compile(
+    r"""(?<![\w:.])
+        (?:(?:(?![0-9A-Fa-f]{1,4}:)\w+)?:(?!:))?                    # IP:2001:db8::1 has a word before it
+        (?P<address>[0-9A-Fa-f:]{2,40}(?:\.\d{1,3}){0,3})
+        (?![\w:])""",
+    re.VERBOSE,
+)
 _PHONE = re.compile(
     r"""(?<![\w.,+/-])(?:
         (?:\+|00)[ ]?[1-9]\d{0,3}(?:[ ./-]?\(?\d{1,5}\)?){1,7}    # +49 30 1234567, 0044 (20) 7946 0958
-      | \(?[2-9]\d{2}\)?[ .-]?[2-9]\d{2}[ .-]\d{4}                # (212) 555-0123, 212-555-0123
+      | (?:1[ .-]?)?\(?[2-9]\d{2}\)?[ .-]?[2-9]\d{2}[ .-]\d{4}    # (212) 555-0123, 1-800-555-0199
+      | (?:1[ .-]?)?\([2-9]\d{2}\)[ .-]?[2-9]\d{6}                # (202)5550143
       | \(?0[1-9]\d{0,4}\)?[ /-]?\d{2,9}(?:[ -]?\d{1,5}){0,4}     # 030 1234567, 0171/1234567
     )(?![\d])""",
     re.VERBOSE,
@@ -53,6 +72,7 @@ _PHONE_DIGITS = range(9, 16)
 
 def find(text: str) -> tuple[Found, ...]:
     """Every piece of personal data, in order, none overlapping another."""
+    text = text if text.isascii() else text.translate(_PLAIN)
     if _MAY_HOLD.search(text) is None:
         return ()
     kept: list[Found] = []
@@ -90,8 +110,11 @@ def _candidates(text: str) -> Iterator[Found]:
         if _is_address(match[0]):
             yield Found("ip", *match.span())
     for match in _IPV6.finditer(text):
-        if _is_telling(match[0]) and _is_address(match[0]):
-            yield Found("ip", *match.span())
+        start, end = match.span("address")
+        if not _is_address(text[start:end]) and text[end - 1] == ":":  # which belongs to the sentence
+            end -= 1
+        if _is_telling(text[start:end]) and _is_address(text[start:end]):
+            yield Found("ip", start, end)
     for match in _PHONE.finditer(text):
         if sum(character.isdigit() for character in match[0]) in _PHONE_DIGITS:
             yield Found("phone", *match.span())
@@ -99,6 +122,9 @@ def _candidates(text: str) -> Iterator[Found]:
 
 def _cards(text: str) -> Iterator[Found]:
     """Groups of digits side by side that together are a card's number, whatever other numbers stand beside them."""
+    for match in _DOTTED_CARD.finditer(text):
+        if sum(character.isdigit() for character in match[0]) in _CARD_DIGITS and _is_card(match[0]):
+            yield Found("card", *match.span())
     groups = [match.span() for match in _DIGITS.finditer(text)]
     at = 0
     while at < len(groups):
@@ -109,7 +135,7 @@ def _cards(text: str) -> Iterator[Found]:
             if num_digits in _CARD_DIGITS and _is_card(text[start:end]):
                 found = Found("card", start, end)
                 break
-            side_by_side = last + 1 < len(groups) and text[end : groups[last + 1][0]] in (" ", "-")
+            side_by_side = last + 1 < len(groups) and text[end : groups[last + 1][0]] in _BETWEEN_GROUPS
             if not side_by_side or groups[last][1] - groups[last][0] not in _CARD_GROUP:
                 break
             last += 1

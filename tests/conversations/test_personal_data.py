@@ -38,6 +38,26 @@ def found(text: str) -> list[tuple[str, str]]:
         ("from 192.168.0.17:8080", "ip", "192.168.0.17"),
         ("2001:db8::ff00:42:8329", "ip", "2001:db8::ff00:42:8329"),
         ("at ::1", "ip", "::1"),
+        ("IP:2001:db8::1", "ip", "2001:db8::1"),
+        ("grade:2001:db8::1, so", "ip", "2001:db8::1"),
+        ("the host 2001:db8::1: it is down", "ip", "2001:db8::1"),
+        ("2001:db8:1:2:3:4:5:6:", "ip", "2001:db8:1:2:3:4:5:6"),
+        ("net 2001:db8:::", "ip", "2001:db8::"),
+        ("+49\u00a030\u00a01234567", "phone", "+49\u00a030\u00a01234567"),
+        ("Call +49 30\u20111234567!", "phone", "+49 30\u20111234567"),
+        ("212\u2013555\u20130123", "phone", "212\u2013555\u20130123"),
+        ("1-800-555-0199", "phone", "1-800-555-0199"),
+        ("+1\u202f800\u202f555\u202f0199", "phone", "+1\u202f800\u202f555\u202f0199"),
+        ("1 (212) 555-0123", "phone", "1 (212) 555-0123"),
+        ("1.800.555.0199", "phone", "1.800.555.0199"),
+        ("(202)5550143", "phone", "(202)5550143"),
+        ("(202) 5550143", "phone", "(202) 5550143"),
+        ("4111\u00a01111\u00a01111\u00a01111", "card", "4111\u00a01111\u00a01111\u00a01111"),
+        ("4111  1111  1111  1111", "card", "4111  1111  1111  1111"),
+        ("4111 - 1111 - 1111 - 1111", "card", "4111 - 1111 - 1111 - 1111"),
+        ("my card is 4111.1111.1111.1111.", "card", "4111.1111.1111.1111"),
+        ("3782.822463.10005", "card", "3782.822463.10005"),
+        ("ann\u2011b@mail.example", "email", "ann\u2011b@mail.example"),
     ],
 )
 def test_personal_data_is_found(text: str, kind: str, part: str) -> None:
@@ -59,6 +79,12 @@ def test_personal_data_is_found(text: str, kind: str, part: str) -> None:
         "@ann, see you @home",
         "a ratio of 16:9:4",
         "1024 x 768, 100 %",
+        "std::cafe::dead, Foo::ab::cd12 and crate::de::Face",
+        "label:12:30:45 and MAC:00:1B:44:11:3A:B7 and time: 12:30:",
+        "0.4111111111111111 or 4.111.111.111.111.111 or 411.111.111.111.111",
+        "4111.1111.1111.1112 and 12.4111.1111.1111.1111",
+        "1990\u20132005, 5\u2212212, 10\u00a0000\u00a0000 and 3 \u2013 4",
+        "f(202)5550143 and 1-2-3, 1-800-555",
     ],
 )
 def test_what_only_looks_like_it_is_left(text: str) -> None:
@@ -84,6 +110,13 @@ pieces = st.sampled_from(
         "030 1234567",
         "10.0.0.1",
         "::1",
+        "2001:db8::1",
+        "4111.1111.1111.1111",
+        "(202)5550143",
+        "1-800-555-0199",
+        "IP:",
+        "\u00a0",
+        "\u2011",
         "@",
         ".",
         ":",
@@ -111,6 +144,12 @@ def test_the_quick_look_passes_over_nothing(text: str) -> None:
 
 
 @given(texts)
+def test_other_spaces_and_dashes_are_found_where_the_plain_ones_are(text: str) -> None:
+    """Each is one character, so that the places are those of the text itself."""
+    assert find(text.replace(" ", "\u00a0").replace("-", "\u2011")) == find(text)
+
+
+@given(texts)
 def test_spans_are_in_order_and_apart(text: str) -> None:
     end = 0
     for span in find(text):
@@ -119,7 +158,25 @@ def test_spans_are_in_order_and_apart(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "1 ", "1", "a.b-", "+1 ", "a@", ":", "0", "(212", "1-", "a@b.example "]
+    "piece",
+    [
+        "a",
+        "1 ",
+        "1",
+        "a.b-",
+        "+1 ",
+        "a@",
+        ":",
+        "0",
+        "(212",
+        "1-",
+        "a@b.example ",
+        "z:",
+        "z",
+        "4111.",
+        "(202)",
+        "\u00a01",
+    ],
 )
 def test_the_time_grows_with_the_text_and_not_with_its_square(piece: str) -> None:
     began = time.process_time()
