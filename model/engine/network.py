@@ -258,6 +258,12 @@ def _check_kind(config: Any, context_tokens: int) -> None:
             f"The language model is of the kind {config.model_type!r}; the engine knows {', '.join(KNOWN_KINDS)}. "
             "Choose another checkpoint."
         )
+    positions = config.to_dict().get("rope_parameters") or {}
+    if positions.get("rope_type") == "longrope":
+        raise UnsupportedCheckpoint(
+            "The language model's positions (rope_type 'longrope') change with the length of the conversation, so keys "
+            "that are remembered would not fit; choose a checkpoint with other positions."
+        )
     window = config.to_dict().get("sliding_window")
     if window is not None and config.to_dict().get("use_sliding_window", True) and window < context_tokens:
         raise UnsupportedCheckpoint(

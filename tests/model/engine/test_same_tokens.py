@@ -22,7 +22,8 @@ from transformers import (
 )
 
 from model import checkpoint
-from model.checkpoint import LoadedModel
+from model.checkpoint import LoadedModel, UnsupportedCheckpoint
+from model.engine.network import Network
 from model.engine.request import GenerationRequest
 from model.engine.scheduler import ChunkSizes
 from model.engine.slot_engine import SlotEngine
@@ -173,6 +174,13 @@ def requests_of_all_kinds(loaded: LoadedModel) -> list[GenerationRequest]:
         ask(loaded, "Hi", sampling=SHORT),
         ask(loaded, "What is it?", picture("red"), sampling=SHORT),
     ]
+
+
+def test_positions_that_change_with_the_length_are_refused(loaded: LoadedModel) -> None:
+    factors = [1.0] * (loaded.model.config.text_config.head_dim // 2)
+    other = with_language(loaded, **scaled("longrope", short_factor=factors, long_factor=factors))
+    with pytest.raises(UnsupportedCheckpoint, match="longrope"):
+        Network(other.model, 256)
 
 
 @pytest.mark.parametrize(
