@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model.checkpoint import LoadedModel, save
+from model.checkpoint.base_numbers import write_base
 from model.checkpoint.lora import PROJECTOR_FILE
 from model.training.config import TrainingConfig
 
@@ -64,6 +65,7 @@ def write_result(folder: Path, loaded: LoadedModel, adapted: PeftModel | None, b
     folder.mkdir(parents=True, exist_ok=True)
     adapted.peft_config["default"].base_model_name_or_path = base
     adapted.save_pretrained(str(folder), save_embedding_layers=False)
+    write_base(folder, loaded.base_numbers)
     projector = loaded.model.model.multi_modal_projector.state_dict()
     save_file(
         {name: each.detach().cpu().contiguous() for name, each in projector.items()}, folder / PROJECTOR_FILE

@@ -13,6 +13,8 @@ from torch import Tensor
 from model import checkpoint
 from model.checkpoint import LoadedModel
 from model.engine.adapter import read_adapter
+from model.engine.errors import AdapterError
+from model.engine.network import Network
 from model.training.adapters import prepare, trained_state, write_result
 from model.training.config import TrainingConfig
 from model.training.network import TrainingNetwork
@@ -118,6 +120,21 @@ def test_the_result_holds_the_last_checkpoints_weights(adapter: Path) -> None:
     for short, each in projector.items():
         assert torch.equal(each, trained[f"llava.model.{PROJECTOR}.{short}"])
     assert (adapter / "result" / "adapter_config.json").is_file()
+
+
+def test_it_is_refused_on_another_base_also_where_the_engine_has_taken_the_weights(
+    adapter: Path, base_model: Path
+) -> None:
+    own = checkpoint.load(base_model, device="cpu")
+    Network(own.model, own.context_tokens, take_weights=True)
+    assert read_adapter("mine", adapter / "result", own.model).deltas
+    other = checkpoint.load(base_model, device="cpu")
+    with torch.no_grad():
+        for each in other.model.parameters():
+            each.mul_(1.5)
+    Network(other.model, other.context_tokens, take_weights=True)
+    with pytest.raises(AdapterError, match="base"):
+        read_adapter("mine", adapter / "result", other.model)
 
 
 def greedy(model: torch.nn.Module, ids: Tensor, pixels: Tensor, num_tokens: int = 12) -> list[int]:
