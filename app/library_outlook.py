@@ -125,7 +125,7 @@ def check_html(store: ConversationStore, worker: ShowsPrompts, order: ExportOrde
     """Row `number`, from 1, token by token, what is learned tinted. Raises NotFound, WorkerError."""
     found = rows(store, order, number - 1, 1)
     if not found:
-        raise NotFound(f"There is no row {number} in this export any more; look at the preview again.")
+        raise NotFound(f"There is no row {number} in this export; look at its counts again.")
     item = found[0].item
     parts = []
     for name, messages in learned(item):

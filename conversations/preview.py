@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -39,6 +40,8 @@ def preview(
     count: int = 3,
 ) -> list[PreviewRow]:
     """Rows `start` and following of the export that would be made, counted over all sides; fewer at its end."""
+    if not 0 <= start < sys.maxsize - count:
+        return []
     pictures = PictureFiles(images, None)
     all_items = items(conversations, format, selection, Tally(), options)
     there = ((side, item) for side, item in all_items if not pictures.take(item.pictures))

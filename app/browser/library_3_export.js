@@ -35,12 +35,17 @@
     $("#make").disabled = !feed.number || $("#make").dataset.busy === "yes";
     $("#make").dataset.rows = feed.number;
   });
-  loop.does("export-check", (element) => {
+  let checked = null; // the number of the row that is wanted
+  function check(number) {
+    checked = number;
     $("#check-body").innerHTML = '<p class="facts">Reading</p>';
     $("#check").showModal();
-    library.say("check", { number: Number(element.closest(".row-shown").dataset.number), ...order() });
+    library.say("check", { number, ...order() });
+  }
+  loop.does("export-check", (element) => check(Number(element.closest(".row-shown").dataset.number)));
+  loop.on("library_check", (feed) => {
+    if (feed.number === checked) $("#check-body").innerHTML = feed.html;
   });
-  loop.on("library_check", (feed) => ($("#check-body").innerHTML = feed.html));
   loop.on("library_said", (feed) => { if (feed.failed) $("#check").close(); });
 
   // -- the work
@@ -99,6 +104,10 @@
       const [file] = event.target.files;
       event.target.value = "";
       if (file) bringIn(file);
+    });
+    $("#check-row").addEventListener("submit", (event) => {
+      event.preventDefault();
+      check(Number($("#check-number").value));
     });
     $("#order").addEventListener("submit", (event) => {
       event.preventDefault();

@@ -65,6 +65,9 @@ def test_a_trainer_sees_the_correction_and_not_the_answer(store: ConversationSto
     ]
     with pytest.raises(NotFound, match="no row 2"):
         check_html(store, worker, order(filters={"has_picture": True}), 2)
+    for nowhere in (0, 2**53, 2**70):
+        with pytest.raises(NotFound, match=f"no row {nowhere}"):
+            check_html(store, worker, order(), nowhere)
 
 
 def test_of_a_preference_both_answers_are_shown_and_only_they_are_learned(store: ConversationStore) -> None:

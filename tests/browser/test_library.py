@@ -80,6 +80,14 @@ def test_a_wrong_answer_becomes_a_corrected_example_in_an_export(
     learnt = page.eval_on_selector_all("#check .learnt", "all => all.map(each => each.textContent).join('')")
     assert "A blue circle and a red star." in learnt.replace("▁", " ") and "stands here" not in learnt
     page.keyboard.press("Escape")
+    page.fill("#check-row input", "2")  # any row, beyond the first ones that are shown
+    page.click("#check-row button")
+    said(page, "There is no row 2 in this export")
+    assert not page.locator("#check").is_visible()
+    page.fill("#check-row input", "1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#check .tokens", timeout=30 * SECONDS)
+    page.keyboard.press("Escape")
 
     page.click("#make")
     page.wait_for_selector('#job[data-phase="done"]', timeout=30 * SECONDS)
