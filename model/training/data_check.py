@@ -16,10 +16,10 @@ from conversations.training_json import PictureFolder, faults
 from model.training import samples as reading
 from model.training.config import DataSource, TrainingConfig
 from model.training.data_report import LENGTH_EDGES, MAX_NAMED, DataReport, SourceReport, length_bin
-from model.training.picture_check import PictureCheck
+from model.training.picture_check import MAX_BROKEN_SHARE, PictureCheck
 from model.training.preview import SamplePreview, preview_of
 from model.training.rendering import Rendering
-from model.training.samples import MAX_BROKEN_SHARE, Drawn, Sample, Samples
+from model.training.samples import Drawn, Sample, Samples
 from model.training.workload import Workload
 
 __all__ = ["CheckedData", "DataReport", "check"]
@@ -76,7 +76,8 @@ def check(
     in the report and raises nothing."""
     found = [_read(source, config) for source in config.data]
     pictures = PictureCheck()
-    pictures.look_at([path for each in found for path in each.pictures], decode_seconds)
+    files = [path for each in found for path in each.pictures]
+    pictures.look_at(files, decode_seconds)
     num_examples, done = sum(len(each.examples) for each in found), 0
     for each in found:
         each.samples.broken = {path: why for path in each.pictures if (why := pictures.faults.get(path))}
@@ -101,7 +102,7 @@ def check(
         sources=sources,
         total=total,
         num_steps=workload.num_steps(config),
-        stops=tuple(_stops(sources, total)),
+        stops=tuple(_stops(sources, total, pictures.num_judged(files) if pictures.too_many(files) else 0)),
         warnings=tuple(_warnings(config, total)),
         previews=tuple(preview for each in found for preview in each.previews),
     )
@@ -211,17 +212,18 @@ def _report(found: list[_Found], pictures: PictureCheck, source: DataSource | No
     )
 
 
-def _stops(sources: tuple[SourceReport, ...], total: SourceReport) -> Iterator[str]:
+def _stops(sources: tuple[SourceReport, ...], total: SourceReport, too_many_of: int) -> Iterator[str]:
+    """`too_many_of`: among how many pictures there are too many broken ones; 0 where there are not."""
     for source in sources:
         if source.num_bad_records:
             yield (
                 f"{_counted(source.num_bad_records, 'record')} of {source.file} cannot be read, so nothing of it was "
                 f"looked at further; correct them. The first: {source.record_faults[0]}"
             )
-    num_faults = total.num_missing_pictures + total.num_broken_pictures
-    if num_faults > 1 and num_faults > MAX_BROKEN_SHARE * total.num_pictures:
+    if too_many_of:
+        num_faults = total.num_missing_pictures + total.num_broken_pictures
         yield (
-            f"{num_faults} of {total.num_pictures} pictures are missing or broken, more than "
+            f"{num_faults} of {too_many_of} pictures are missing or broken, more than "
             f"{MAX_BROKEN_SHARE:.0%}: name the right folder of pictures, or take their records out. The first: "
             f"{total.picture_faults[0]}"
         )

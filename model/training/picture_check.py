@@ -18,6 +18,8 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises at broken files."""
 
 MISSING = "is missing"
+MAX_BROKEN_SHARE = 0.01
+"""Of the pictures; more than that are no accident."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,21 @@ class PictureCheck:
                 break
             self._try(path, decode=True)
             self.decoded.add(path)
+
+    def too_many(self, paths: Collection[Path]) -> bool:
+        """Whether more than one, and more than 1 % of all of these, are broken: counted as far as they were decoded,
+        and expected alike of the others that look well where several were found so. Check and run both go by it."""
+        files = set(paths)
+        faulty = files.intersection(self.faults)
+        found = faulty & self.decoded
+        whole = len(files) - len(faulty - found)
+        each_stands_for = whole / len(files & self.decoded) if len(found) > 1 else 1.0
+        expected = len(faulty - found) + len(found) * each_stands_for
+        return len(faulty) > 1 and expected > MAX_BROKEN_SHARE * len(files)
+
+    def num_judged(self, paths: Collection[Path]) -> int:
+        """Those of these that were decoded or are known to be broken."""
+        return len(set(paths) & (self.decoded | self.faults.keys()))
 
     def missing(self, paths: Collection[Path]) -> list[Path]:
         return [path for path in paths if self.faults.get(path) == MISSING]

@@ -18,10 +18,8 @@ from conversations.messages import ImageRef
 from conversations.training_json import PictureFolder, records_of
 from model.training.config import DataSource, TrainingConfig
 from model.training.errors import UnusableData
+from model.training.picture_check import PictureCheck
 from model.training.rendering import Rendering, with_drawn_order
-
-MAX_BROKEN_SHARE = 0.01
-"""Of the pictures; more than that are no accident."""
 
 BROKEN = "with a missing or broken picture"
 
@@ -141,10 +139,10 @@ def _find_broken(samples: Samples) -> None:
             samples.broken[path] = (
                 "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
             )
-    if len(samples.broken) > MAX_BROKEN_SHARE * len(samples.pictures) and len(samples.broken) > 1:
+    if PictureCheck(faults=samples.broken).too_many(samples.pictures):
         path, why = next(iter(samples.broken.items()))
         raise UnusableData(
-            f"{len(samples.broken)} of {len(samples.pictures)} pictures are missing or broken, more than 1 %: the "
+            f"{len(samples.broken)} of {len(set(samples.pictures))} pictures are missing or broken, more than 1 %: the "
             f"first, {path}, {why}. Name the right folder of pictures, or take their records out."
         )
 

@@ -13,6 +13,7 @@ from PIL import Image
 from model.training.config import DataSource, TrainingConfig
 from model.training.data_check import DataReport, check
 from model.training.errors import UnusableData
+from model.training.picture_check import PictureCheck
 from model.training.samples import read
 from tests.model.training.data_sets import colours, config_of, record, rendering, write
 
@@ -117,6 +118,33 @@ def test_a_picture_that_was_cut_off_is_found_by_decoding_it_whole(tmp_path: Path
     in_no_time = check(config, rendering(config), decode_seconds=0).report
     assert in_no_time.total.num_broken_pictures == 0
     assert any("decoded whole" in sentence for sentence in in_no_time.warnings)
+
+
+def test_a_missing_one_and_one_that_only_decoding_shows_broken_are_two(tmp_path: Path) -> None:
+    """As the run counts them, whether it keeps features or not (test_faults.py)."""
+    file = write(tmp_path, [record("a", [("What?", "This.")], "a.jpg"), *colours(0, 11)])
+    Image.effect_noise((64, 64), 90).convert("RGB").save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-900])
+    (tmp_path / "0.png").unlink()
+    report = report_of(config_of(file))
+    assert report.stops[0].startswith("2 of 12 pictures are missing or broken, more than 1%")
+
+
+@pytest.mark.parametrize(
+    ("num_missing", "num_found", "num_decoded", "is_too_many"),
+    [
+        (0, 0, 1000, False), (1, 0, 0, False), (10, 0, 100, False), (11, 0, 0, True), (9, 1, 991, False),
+        (10, 1, 990, True), (0, 3, 300, False), (0, 3, 299, True), (0, 1, 10, False), (1, 1, 10, False),
+    ],
+)  # fmt: skip
+def test_the_one_percent_is_of_all_and_counted_as_far_as_they_were_decoded(
+    num_missing: int, num_found: int, num_decoded: int, is_too_many: bool
+) -> None:
+    paths = [Path(str(number)) for number in range(1000)]
+    missing, whole = paths[:num_missing], paths[num_missing:]
+    faults = dict.fromkeys([*missing, *whole[:num_found]], "cannot be read")
+    found = PictureCheck(faults, set(whole[:num_decoded]))
+    assert found.too_many(paths * 2) is is_too_many
 
 
 def test_bad_records_are_named_by_number_and_field_all_at_once(tmp_path: Path) -> None:
