@@ -16,7 +16,7 @@ class LossNotFinite(TrainingError):
 
 
 class CannotResume(TrainingError):
-    """A checkpoint that does not belong to this run's config."""
+    """A checkpoint that does not belong to this run's config, or is not whole."""
 
 
 class Interrupted(TrainingError):

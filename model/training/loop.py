@@ -8,10 +8,9 @@ import random
 import shutil
 import signal
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,7 +21,7 @@ from transformers import TrainingArguments, set_seed
 from conversations.new_folder import new_folder
 from model.checkpoint import LoadedModel, load
 from model.device import choose_device, choose_dtype
-from model.training import faults, features
+from model.training import base_files, checkpoints, faults, features
 from model.training.adapters import prepare, write_result
 from model.training.batches import Batches
 from model.training.config import TrainingConfig
@@ -35,7 +34,7 @@ from model.training.picture_check import PictureCheck
 from model.training.rendering import Rendering
 from model.training.reporter import Reporter
 from model.training.run_folder import RunFolder, write_whole
-from model.training.samples import BROKEN, MAX_BROKEN_SHARE, Samples, read
+from model.training.samples import BROKEN, Samples, read
 from model.training.trainer import LlavaTrainer
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
@@ -94,6 +93,7 @@ class _Course:
 
     def __init__(self, folder: RunFolder, config: TrainingConfig, reporter: Reporter, stop: _Stop) -> None:
         self._folder, self._config, self._reporter, self._stop = folder, config, reporter, stop
+        self._begins, self._base = checkpoints.Beginning(), ""
         self._device = choose_device(config.device)
         state = PartialState(cpu=self._device.type == "cpu")
         self._num_processes = state.num_processes
@@ -101,10 +101,11 @@ class _Course:
             self._device = state.device  # each of several processes has its own
 
     def go(self) -> int:
+        self._begins = checkpoints.beginning(self._folder.checkpoints())
         loaded = self._load()
+        self._base = base_files.fingerprint(self._config.model)
         rendering = Rendering.of(loaded, self._config)
-        checkpoints = self._folder.checkpoints()
-        samples = self._read(rendering, self._folder.broken() if checkpoints else None)
+        samples = self._read(rendering, self._folder.broken() if self._goes_on else None)
         set_seed(self._config.seed)  # adapters begin at random
         adapted = prepare(loaded.model, self._config)
         pictures = self._pictures(loaded, samples)
@@ -112,21 +113,15 @@ class _Course:
         asked = questions(samples.asked, self._config.num_asked)
         trainer = LlavaTrainer(
             TrainingNetwork(loaded.model), self._config, self._arguments(train, held_out), train,
-            held_out if len(held_out) else None, self._reporter, stopping=lambda: self._stop.asked,
+            held_out if len(held_out) else None, self._reporter, stopping=lambda: self._stop.asked, base=self._base,
         )  # fmt: skip
         self._reporter.status = self._reporter.status.changed(num_skipped=samples.left_out[BROKEN])
         trainer.num_skipped_before = samples.left_out[BROKEN]
-        if not checkpoints:
+        if not self._goes_on:
             self._examine("before", loaded, rendering, samples, asked, pictures, trainer)
         else:
             self._remember_before()
-        words = (
-            f"Going on at step {checkpoints[-1].name.removeprefix('checkpoint-')}"
-            if checkpoints
-            else "Training"
-        )
-        self._reporter.phase("training", words)
-        trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
+        self._train(trainer)
         trainer.check_finite(weights=True)
         if trainer.must_stop() and trainer.state.global_step < trainer.state.max_steps:
             step = trainer.state.global_step
@@ -142,6 +137,20 @@ class _Course:
         what: Any = "adapter" if self._config.keeps_adapter else "model"
         self._reporter.phase("done", "Done.", result=what, seconds_left=0.0)
         return DONE
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._begins.folder is not None
+
+    def _train(self, trainer: LlavaTrainer) -> None:
+        begins = self._begins
+        self._reporter.phase("training", begins.words)
+        PartialState().wait_for_everyone()  # all have seen which are whole
+        for folder, why in begins.damaged.items():
+            self._reporter.say(f"{why}; going on before it")
+            if self._reporter.writes:
+                checkpoints.unmark(folder)
+        trainer.train(resume_from_checkpoint=str(begins.folder) if begins.folder else None)
 
     def _load(self) -> LoadedModel:
         config, reporter = self._config, self._reporter
@@ -199,32 +208,37 @@ class _Course:
                 len(samples.pictures),
                 self._folder.path,
                 on_progress,
-                model=self._config.model,
+                model=f"{self._config.model} {self._base}",
             )
-        self._refuse_unreadable(
-            [samples.pictures[place] for place in sorted(made.broken)], len(samples.pictures)
+        found = PictureCheck(
+            faults=dict(samples.broken), decoded=set(samples.pictures) - samples.broken.keys()
         )
+        for place in sorted(made.broken):
+            found.faults.setdefault(samples.pictures[place], "cannot be read")
+        self._refuse_unreadable(found, samples)
         return made
 
     def _look_at_some(self, samples: Samples) -> None:
         """Where not every picture is decoded before the start, as many as say how many are broken."""
-        if self._folder.checkpoints():
+        if self._goes_on:
             return
         self._stop.check()
         whole = [path for path in samples.pictures if path not in samples.broken]
         some = random.Random(self._config.seed).sample(whole, min(len(whole), MOST_LOOKED_AT))
-        found = PictureCheck()
+        found = PictureCheck(faults=dict(samples.broken))
         found.look_at(some, LOOK_SECONDS)
-        self._refuse_unreadable([path for path in some if path in found.faults], len(found.decoded))
+        self._refuse_unreadable(found, samples)
 
-    def _refuse_unreadable(self, unreadable: Sequence[Path], of: int) -> None:
+    def _refuse_unreadable(self, found: PictureCheck, samples: Samples) -> None:
         """Decoded whole, a picture may turn out broken that seemed well by its head. Raises UnusableData."""
+        unreadable = [path for path in dict.fromkeys(samples.pictures) if path in found.faults]
         for path in unreadable:
-            self._reporter.say(f"{path} cannot be read")
-        if len(unreadable) > max(1.0, MAX_BROKEN_SHARE * of) and not self._folder.checkpoints():
+            if path not in samples.broken:
+                self._reporter.say(f"{path} cannot be read")
+        if found.too_many(samples.pictures) and not self._goes_on:
             raise UnusableData(
-                f"{len(unreadable)} of {of} pictures cannot be read, more than 1 %; the first is {unreadable[0]}. Put "
-                "whole files in their place, or take their records out."
+                f"{len(unreadable)} of {found.num_judged(samples.pictures)} pictures cannot be read, more than 1 %; "
+                f"the first is {unreadable[0]}. Put whole files in their place, or take their records out."
             )
 
     def _arguments(self, train: SampleDataset, held_out: SampleDataset) -> TrainingArguments:
@@ -259,7 +273,10 @@ class _Course:
         """Loss and exact matches on what is held out; the answers are kept for the page to show."""
         if not len(samples.held_out):
             return
-        self._reporter.phase("evaluating", f"Asking {len(asked)} held-out questions")
+        self._reporter.phase(
+            "evaluating",
+            f"Asking {len(asked)} held-out questions" if asked else "Measuring the held-out loss",
+        )
 
         stopped = {
             "before": "Stopped before the training began; nothing was lost.",
@@ -275,15 +292,13 @@ class _Course:
         loss = trainer.evaluate()["eval_loss"]
         on_progress(None)  # asked to stop, it broke off
         given = list(answers(loaded, rendering, asked, pictures, samples.places, on_progress))
-        share = sum(answer == question.right for answer, question in zip(given, asked, strict=True)) / max(
-            1, len(asked)
-        )
+        right = sum(answer == question.right for answer, question in zip(given, asked, strict=True))
+        share = right / len(asked) if asked else None
         self._reporter.status = self._reporter.status.changed(
             num_asked=len(asked), **{f"matched_{when}": share, f"held_out_loss_{when}": loss}
         )
-        self._reporter.say(
-            f"{when}: {share:.1%} of {len(asked)} held-out answers match exactly, loss {loss:.4f}"
-        )
+        matched = f"{right} of {len(asked)} held-out answers match exactly, " if asked else ""
+        self._reporter.say(f"{when}: {matched}held-out loss {loss:.4f}")
         if self._reporter.writes:
             self._write_answers(when, samples, asked, given)
 

@@ -31,11 +31,12 @@ from model.training.run_folder import COMPLETE, RunFolder
 from model.training.watch import Watch
 
 TRAINED = "trained.safetensors"
-_FILES = (TRAINED, "optimizer.pt", "scheduler.pt", "trainer_state.json")
+_FILES = (TRAINED, "optimizer.pt", "scheduler.pt", checkpoints.STATE)
 
 
 class LlavaTrainer(Trainer):
-    """`stopping()` is asked after every batch; True ends the run with a checkpoint."""
+    """`stopping()` is asked after every batch; True ends the run with a checkpoint. `base` is the fingerprint of the
+    weights that it begins with."""
 
     optimizer: Any
     lr_scheduler: Any
@@ -53,8 +54,10 @@ class LlavaTrainer(Trainer):
         reporter: Reporter,
         stopping: Callable[[], bool] = lambda: False,
         collator: Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]] = collate,
+        base: str = "",
     ) -> None:
         self._config, self.reporter, self._stopping = config, reporter, stopping
+        self._base = base
         self._order: GroupedOrder | None = None
         self._grouped: int | None = None
         self._samples = checkpoints.digest_of(train.samples) if isinstance(train, SampleDataset) else ""
@@ -190,6 +193,17 @@ class LlavaTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, values)
         return values
 
+    def make_up_evaluation(self) -> None:
+        """Where the run was ended within the evaluation of the step at which it goes on now."""
+        step = self.state.global_step
+        if self.eval_dataset is None or not 0 < step < self.state.max_steps:
+            return
+        if step % self._config.evaluate_every_steps:
+            return
+        lines = RunFolder(Path(self.args.output_dir)).metrics()
+        if not any(line["step"] == step and "held_out_loss" in line for line in lines):
+            self.evaluate()
+
     def _held_out_batches(self) -> Iterator[dict[str, Tensor]]:
         """This process' share, by length. No loader: it would draw from the random state that training goes on with."""
         data = self.eval_dataset
@@ -209,7 +223,8 @@ class LlavaTrainer(Trainer):
         folder = run / f"checkpoint-{step}"
         if (folder / COMPLETE).is_file():
             return  # asked to stop right after it was saved
-        self.reporter.progress(self.reporter.status.fraction, words=f"Saving {folder.name}")
+        self.reporter.status = self.reporter.status.changed(phase="saving", words=f"Saving {folder.name}")
+        self.reporter.tell()  # at once: who asked it to end gives it more time for this
         if self.args.should_save:
             checkpoints.remove(folder)
         self.accelerator.wait_for_everyone()
@@ -219,7 +234,7 @@ class LlavaTrainer(Trainer):
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 grouped = self._grouped or self.args.train_batch_size
-                checkpoints.finish(folder, self._config, self._samples, grouped)
+                checkpoints.finish(folder, self._config, self._samples, grouped, self._base)
         except BaseException:
             if self.args.should_save:
                 checkpoints.remove(folder)
@@ -228,6 +243,8 @@ class LlavaTrainer(Trainer):
             self.args.save_total_limit = number
         if self.args.should_save and number:
             checkpoints.keep_newest(run, number)
+        if not self._stopping():
+            self.reporter.status = self.reporter.status.changed(phase="training", words="Training")
 
     def _save(self, output_dir: str | None = None, state_dict: Mapping[str, Tensor] | None = None) -> None:
         """What is trained, and nothing else: the rest is the base's."""
@@ -241,7 +258,7 @@ class LlavaTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Raises CannotResume."""
         folder = Path(resume_from_checkpoint)
-        self._grouped = checkpoints.check_belongs(folder, self._config, self._samples)
+        self._grouped = checkpoints.check_belongs(folder, self._config, self._samples, self._base)
         missing = [name for name in _FILES if not (folder / name).is_file()]
         if missing and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise CannotResume(
@@ -259,6 +276,11 @@ class LlavaTrainer(Trainer):
         with torch.no_grad():
             for name, parameter in wanted.items():
                 parameter.copy_(saved[name])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Raises CannotResume."""
+        with _told(Path(checkpoint or "")):
+            super()._load_rng_state(checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Rates and weight decay are config.json's, which may have been changed since. Raises CannotResume."""

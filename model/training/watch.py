@@ -29,8 +29,9 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        self._first_step, self._began_at = state.global_step, time.monotonic()
-        self._logged_at = self._began_at
+        self._first_step = state.global_step
+        self._trainer.make_up_evaluation()
+        self._began_at = self._logged_at = time.monotonic()
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from conversations.errors import DiskFull
 from model.training import faults
@@ -38,25 +37,21 @@ def checkpoints(folder: RunFolder) -> list[str]:
     return [each.name for each in folder.checkpoints()]
 
 
-def poison(model: Path) -> None:
-    """A tower of which every picture's features are no numbers."""
-    weights = load_file(model / "model.safetensors")
-    name = next(name for name in weights if name.endswith("patch_embedding.weight"))
-    weights[name] *= 1e30
-    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
-
-
 def test_a_loss_that_is_no_number_stops_it_before_anything_is_spoiled(
-    tmp_path: Path, base_model: Path, data_file: Path
+    tmp_path: Path, base_model: Path, data_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With this seed, the first step is of texts alone, and the first picture comes after it."""
-    base = Path(shutil.copytree(base_model, tmp_path / "base"))
-    poison(base)
+    """With this seed, the first step is of texts alone, and the first picture comes after it: their features are no
+    numbers."""
+    from model.training import network
+
     folder = run_of(
-        tmp_path / "run", base, data_file, batch_size=4, save_every_steps=1, held_out_share=0.0, feature_cache="off",
-        seed=SEED_WITH_TEXT_FIRST, num_epochs=1.0,
+        tmp_path / "run", base_model, data_file, batch_size=4, save_every_steps=1, held_out_share=0.0,
+        feature_cache="off", seed=SEED_WITH_TEXT_FIRST, num_epochs=1.0,
     )  # fmt: skip
-    status = train_here(folder)
+    with monkeypatch.context() as poisoned:
+        features = network.tower_features
+        poisoned.setattr(network, "tower_features", lambda *given: features(*given) * torch.inf)
+        status = train_here(folder)
     assert (status.phase, checkpoints(folder)[0]) == ("failed", "checkpoint-1")
     last = folder.checkpoints()[-1]
     step = int(last.name.removeprefix("checkpoint-")) + 1
@@ -67,7 +62,6 @@ def test_a_loss_that_is_no_number_stops_it_before_anything_is_spoiled(
     assert all(torch.isfinite(each).all() for each in load_file(last / TRAINED).values())
     assert not folder.result.exists()
     json.loads(folder.status_file.read_text(), parse_constant=pytest.fail)
-    shutil.copytree(base_model, base, dirs_exist_ok=True)
     assert train_here(folder).phase == "done"
     assert sorted(line["step"] for line in folder.metrics()) == [1, 2, 3, 4, 5]
 
@@ -249,6 +243,19 @@ def test_a_picture_that_turns_out_broken_on_the_way(tmp_path: Path, base_model: 
     status = train_here(folder)
     assert (status.phase, status.num_skipped) == ("done", 1), status.words
     assert folder.broken() == {}
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_one_that_is_missing_and_one_that_only_decoding_shows_broken_are_two(
+    tmp_path: Path, base_model: Path, cache: str
+) -> None:
+    """As the check counts them (test_data_check.py)."""
+    data = write_data(tmp_path / "data")
+    (data.parent / "0.png").unlink()
+    cut(data.parent / "1.png")
+    status = train_here(run_of(tmp_path / "run", base_model, data, feature_cache=cache))
+    assert status.phase == "failed", status.words
+    assert status.words.startswith("2 of 12 pictures cannot be read, more than 1 %; the first is ")
 
 
 @pytest.mark.parametrize("cache", ["on", "off"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
 import shutil
@@ -10,14 +11,16 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from model.training import checkpoints
 from model.training.run_folder import COMPLETE, RunFolder
-from model.training.trainer import TRAINED
+from model.training.trainer import TRAINED, LlavaTrainer
 from tests.model.training.small_run import (
     Limits,
     last_step,
@@ -219,9 +222,71 @@ def test_a_file_that_is_lost_or_cut_is_told(tmp_path: Path, reference: RunFolder
     folder = gone_on(tmp_path, reference)
     (checkpoint,) = folder.checkpoints()
     (checkpoint / "optimizer.pt").unlink()
-    assert "checkpoint-5 lacks optimizer.pt; remove the folder" in train_here(folder).words
+    words = train_here(folder).words
+    assert words.startswith(
+        "checkpoint-5 lacks optimizer.pt, and there is no whole checkpoint before it; put the file"
+    )
+    assert f"or remove the folder {checkpoint} to begin again" in words
     (checkpoint / "optimizer.pt").write_bytes(b"half of it")
+    assert "checkpoint-5 cannot be read: optimizer.pt has 10 bytes" in train_here(folder).words
+    (checkpoint / COMPLETE).write_text("")  # as an older program marked it, which tells no sizes
     assert "checkpoint-5 cannot be read" in train_here(folder).words
     whole = load_file(checkpoint / TRAINED)
     save_file({name: whole[name] for name in list(whole)[1:]}, checkpoint / TRAINED)
     assert "another recipe, rank or base" in train_here(folder).words
+
+
+def test_a_newest_checkpoint_that_lost_a_file_is_passed_over_and_made_anew(
+    tmp_path: Path, reference: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = gone_on(tmp_path, reference)
+    newest = folder.path / f"checkpoint-{NUM_STEPS}"
+    shutil.copytree(reference.path / newest.name, newest)
+    (newest / "rng_state.pth").unlink()
+    assert train_here(folder).phase == "done"
+    said = capsys.readouterr().out
+    assert "Going on at step 5 (checkpoint-6 lacks rng_state.pth)" in said and "going on before it" in said
+    assert (newest / "rng_state.pth").is_file() and folder.checkpoints()[-1] == newest
+    assert losses(folder)[NUM_STEPS] == pytest.approx(losses(reference)[NUM_STEPS], abs=1e-5)
+
+
+def test_a_base_that_was_replaced_is_told(tmp_path: Path, reference: RunFolder) -> None:
+    folder = gone_on(tmp_path, reference)
+    about = folder.path / f"checkpoint-{NUM_STEPS - 1}" / "run.json"
+    values = json.loads(about.read_text())
+    about.write_text(json.dumps(values | {"base": values["base"][::-1]}))
+    words = train_here(folder).words
+    assert words.startswith(f"The base {folder.config().model} is not what it was when checkpoint-5 was made")
+
+
+def test_an_evaluation_that_was_broken_off_is_made_up_for(
+    tmp_path: Path, base_model: Path, data_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases = []
+    finish, batches = checkpoints.finish, LlavaTrainer._held_out_batches
+
+    def finished(folder: Path, *about: Any) -> None:
+        phases.append(status_of(RunFolder(folder.parent)).phase)
+        finish(folder, *about)
+
+    def stopped(self: LlavaTrainer) -> Any:
+        if self.state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batches(self)
+
+    monkeypatch.setattr(checkpoints, "finish", finished)
+    config = small_config(
+        base_model, data_file, num_asked=0, evaluate_every_steps=2, save_every_steps=100, max_steps=3
+    )
+    folder = new_run(tmp_path / "run", config)
+    with monkeypatch.context() as patched:
+        patched.setattr(LlavaTrainer, "_held_out_batches", stopped)
+        assert train_here(folder).words.startswith("Stopped at step 2")
+    held_out = {line["step"] for line in folder.metrics() if "held_out_loss" in line}
+    assert held_out == {0}
+    status = train_here(folder)
+    assert status.phase == "done" and status.matched_before is status.matched_after is None
+    assert status.held_out_loss_before is not None and status.held_out_loss_after is not None
+    held_out = {line["step"] for line in folder.metrics() if "held_out_loss" in line}
+    assert held_out == {0, 2, 3} and sorted(losses(folder)) == [1, 2, 3]
+    assert phases == ["saving", "saving"]
