@@ -10,7 +10,10 @@ from model.training.run_folder import RunFolder
 from model.training.status import RunStatus
 
 STOP_SECONDS = 30.0
-"""How long a job that is asked to stop may take to save its checkpoint."""
+"""How long a job that is asked to stop may take to end."""
+SAVING_SECONDS = 600.0
+"""How long where its status says that it is saving: a large checkpoint takes minutes on a slow disk, and half of one is
+of no use to anybody."""
 
 _LONGEST_LINE = 300
 
@@ -47,6 +50,8 @@ class Ending:
         return "failed", self._with_way_on(self._gone())
 
     def _stopped(self) -> str:
+        if self.late and self.status is not None and self.status.phase == "saving":
+            return f"It was still saving {SAVING_SECONDS:.0f} seconds after it was asked to stop, and was killed."
         if self.late:
             return f"It had not ended {STOP_SECONDS:.0f} seconds after it was asked to, and was killed."
         if self.exit_status in (None, 0, -signal.SIGTERM):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from app import job_process
 from app.job_devices import VISIBLE, Device, Devices
-from app.job_end import STOP_SECONDS, Ending
+from app.job_end import SAVING_SECONDS, STOP_SECONDS, Ending
 from app.job_place import JobPlace
 from app.job_process import ProcessMark
 from conversations.errors import LogError
@@ -169,7 +169,11 @@ class JobWatch:
 
     def _is_late(self, record: JobRecord) -> bool:
         asked_at = record.signalled_at or self._signalled_at.get(record.id)
-        return asked_at is not None and datetime.now(UTC) - asked_at >= timedelta(seconds=self._stop_seconds)
+        if asked_at is None or datetime.now(UTC) - asked_at < timedelta(seconds=self._stop_seconds):
+            return False
+        status = self._folder(record).status()
+        is_saving = status is not None and status.phase == "saving"
+        return not is_saving or datetime.now(UTC) - asked_at >= timedelta(seconds=SAVING_SECONDS)
 
     def _end(self, record: JobRecord, mark: ProcessMark, child: subprocess.Popen[bytes] | None) -> None:
         job_process.kill_remains(mark.pid)

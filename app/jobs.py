@@ -23,7 +23,7 @@ from pathlib import Path
 
 from app.job_command import command_line, train_command
 from app.job_data import JobData, WriteData
-from app.job_end import STOP_SECONDS, step_of
+from app.job_end import SAVING_SECONDS, STOP_SECONDS, step_of
 from app.job_values import Job, JobRefused
 from app.job_watch import HOST, NEVER_BEGAN, SECONDS_BETWEEN, Command, JobWatch, refusal_of
 from conversations.errors import LogError, NotFound
@@ -170,14 +170,15 @@ class Jobs:
 
     def stop(self, job_id: str) -> None:
         """Returns at once. A process is asked to save a checkpoint and end, and killed where it has not after 30
-        seconds. Raises NotFound, JobRefused for one that has ended."""
+        seconds (ten minutes while it is saving). Raises NotFound, JobRefused for one that has ended."""
         record = self._record(job_id)
         if record.phase in ENDED:
             raise JobRefused(f"{record.name} has ended already; there is nothing to stop.")
         if record.phase == "queued" and self._records.end_queued(job_id, "stopped", NEVER_BEGAN):
             return
         self._records.ask_stop(
-            job_id, f"Saving a checkpoint; what has not ended after {STOP_SECONDS:.0f} seconds is killed."
+            job_id,
+            f"Asked to save a checkpoint; what has not begun to after {STOP_SECONDS:.0f} seconds is killed.",
         )
         self._watch.wake()
 
@@ -286,6 +287,9 @@ class Jobs:
         words = f"{record.words} How far it came is not known: {fault}" if fault else record.words
         if record.phase == "running":
             words = kept_text(status.words) if status is not None else fault or f"Runs on {record.host}."
+        elif record.phase == "stopping" and status is not None and status.phase == "saving":
+            minutes = f"{SAVING_SECONDS / 60:.0f} minutes after Stop"
+            words = f"{kept_text(status.words)}; it is killed if it still does {minutes}."
         elif record.phase == "queued" and not folder.path.is_dir():
             words = (
                 f"Its folder {folder.path} is not there, so it cannot begin; put it back, or delete the job."

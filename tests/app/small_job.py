@@ -1,6 +1,6 @@
 """A small process that does what a trainer does as far as a page can tell: config in, status out, a checkpoint when
 it is told to end. What it is to do stands in the file `orders` of its folder: `run` until told to end, `ignore` being
-told, `finish`, or `crash`."""
+told, `save` as long as there is no file `saved`, `finish`, or `crash`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ if __name__ == "__main__":
         if told == "ignore":
             print("told to end, and going on", flush=True)
             return
+        if told == "save":
+            say("saving", "Saving checkpoint-7", 7)
+            while not (folder / "saved").exists():
+                time.sleep(0.02)
         checkpoint = folder / "checkpoint-7"
         checkpoint.mkdir(exist_ok=True)
         (checkpoint / "complete").touch()
