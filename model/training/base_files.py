@@ -12,6 +12,7 @@ import json
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from model.checkpoint import Hub
@@ -36,9 +37,8 @@ def fingerprint(model: str) -> str:
 def _pieces(file: Path) -> Iterator[bytes]:
     if file.suffix == _KINDS[0]:
         yield from _of_tensors(file)
-        return
-    if zipfile.is_zipfile(file):  # as torch.save writes it: a checksum of each tensor stands in its table
-        with zipfile.ZipFile(file) as archive:
+    elif zipfile.is_zipfile(file):  # as torch.save writes it: a checksum of each tensor stands in its table
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
             yield repr([(each.filename, each.CRC) for each in archive.infolist()]).encode(
                 errors="surrogatepass"
             )
@@ -50,13 +50,16 @@ def _pieces(file: Path) -> Iterator[bytes]:
 
 
 def _of_tensors(file: Path) -> Iterator[bytes]:
-    """Its table, and the middle of each tensor."""
-    with file.open("rb") as opened:
+    """The middle of each. A file that only bears the name, and which nobody reads, has none."""
+    size = file.stat().st_size
+    with (
+        file.open("rb") as opened,
+        suppress(struct.error, ValueError, AttributeError, LookupError, TypeError),
+    ):
         (length,) = struct.unpack("<Q", opened.read(8))
-        table = opened.read(length)
-        yield table
-        for name, entry in json.loads(table).items():
+        table = json.loads(opened.read(length)) if length < size else {}
+        for name, entry in table.items():
             if name != "__metadata__":
                 begin, end = entry["data_offsets"]
                 opened.seek(8 + length + max(begin, (begin + end - _BYTES_A_TENSOR) // 2))
-                yield opened.read(min(_BYTES_A_TENSOR, end - begin))
+                yield opened.read(max(0, min(_BYTES_A_TENSOR, end - begin)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers.trainer_callback import TrainerState
 
 from model.training import checkpoints
@@ -134,6 +134,23 @@ def test_a_base_is_known_by_its_numbers_wherever_it_lies_and_whenever_it_was_cop
     assert fingerprint(str(copied)) != fingerprint(str(folder))
 
 
-def test_a_folder_without_weights_has_no_fingerprint(tmp_path: Path, base_model: Path) -> None:
+def test_a_projector_among_much_else_is_seen(tmp_path: Path) -> None:
+    """A few numbers in the middle of a large file."""
+    weights = {"before": torch.zeros(1_000_000), "projector": torch.ones(16), "then": torch.zeros(1_000_000)}
+    save_file(weights, tmp_path / "model.safetensors")
+    before = fingerprint(str(tmp_path))
+    save_file(weights | {"projector": -weights["projector"]}, tmp_path / "model.safetensors")
+    assert fingerprint(str(tmp_path)) != before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "old.bin"])
+@pytest.mark.parametrize(
+    "content", [b"", b"version https://git-lfs", b"\x05" + b"\0" * 7 + b"[1,2]", b"PK\5\6" + b"\xff" * 18]
+)
+def test_a_file_that_only_bears_the_name_ends_nothing(tmp_path: Path, name: str, content: bytes) -> None:
+    """Beside the weights that are read, as a pointer of git-lfs."""
     assert fingerprint(str(tmp_path)) == ""
-    assert fingerprint(str(base_model)) != "" and load_file(base_model / "model.safetensors")
+    (tmp_path / name).write_bytes(content)
+    found = fingerprint(str(tmp_path))
+    (tmp_path / name).write_bytes(content + b"2")
+    assert "" != found != fingerprint(str(tmp_path))
