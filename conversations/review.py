@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 
 from conversations.errors import NotFound
 from conversations.filters import Filters, ReviewState
+from conversations.log_text import can_be_kept
 from conversations.messages import ImageRef
 from conversations.personal_data import Found, find
 from conversations.reasons import Reason, reasons_of
@@ -116,6 +117,8 @@ def item(session: Session, turn_id: int, owner: str | None) -> Item:
 
 def known(session: Session, turn_ids: Sequence[int], owner: str | None) -> list[int]:
     """Those of these answers that `item` would give, each once, in one look."""
+    if owner is not None and not can_be_kept(owner):
+        return []
     query = (
         select(AnswerRow.turn_id)
         .join(ConversationRow, ConversationRow.id == AnswerRow.conversation_id)
