@@ -51,8 +51,7 @@ def test_a_selection_is_exported_as_it_was_chosen_and_trained_on_from_there(
     assert words[:3] == ["python", "-m", "scripts.export_training_json"]
     given = export_training_json._arguments(words[3:])
     assert given.out == RUN / "data" and given.database_url == "sqlite:////data/chats.db"
-    _, _, selection = export_training_json._meant(given)
-    assert selection == chosen.selection
+    assert export_training_json._order(given).selection == chosen.selection
     written = DataSource(str(RUN / "data" / "train.json"), str(RUN / "data" / "images"))
     assert trained(train_line, tmp_path / "run") == replace(config, data=(written,))
 
