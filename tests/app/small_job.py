@@ -1,6 +1,6 @@
 """A small process that does what a trainer does as far as a page can tell: config in, status out, a checkpoint when
 it is told to end. What it is to do stands in the file `orders` of its folder: `run` until told to end, `ignore` being
-told, `save` as long as there is no file `saved`, `finish`, or `crash`."""
+told, `save` until there is a file `saved`, `finish`, or `crash`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ if __name__ == "__main__":
             print("told to end, and going on", flush=True)
             return
         if told == "save":
-            say("saving", "Saving checkpoint-7", 7)
             while not (folder / "saved").exists():
                 time.sleep(0.02)
         checkpoint = folder / "checkpoint-7"
@@ -45,7 +44,10 @@ if __name__ == "__main__":
         sys.exit(0)
     if told == "crash":
         raise ValueError("no such thing as a loss")
-    say("training", "Training", 1)
+    if told == "save":
+        say("saving", "Saving checkpoint-7", 7)
+    else:
+        say("training", "Training", 1)
     ends = time.monotonic() + 300  # nothing is left behind by a test that failed
     while time.monotonic() < ends:
         time.sleep(0.05)

@@ -174,15 +174,18 @@ def test_a_job_that_does_not_end_is_killed_and_that_is_told(tmp_path: Path) -> N
         assert mark_of(pid_of(job)) is None
 
 
+def saving(jobs: Jobs) -> Job:
+    job = jobs.create("ann", "colours", config())
+    wait_for(lambda: (status := jobs.get(job.id).status) is not None and status.phase == "saving")
+    return job
+
+
 def test_a_job_that_is_saving_is_not_killed_and_that_is_told(tmp_path: Path) -> None:
     with page(tmp_path, "save", stop_seconds=0.2) as jobs:
-        job = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+        job = saving(jobs)
         jobs.stop(job.id)
-        wait_for(
-            lambda: jobs.get(job.id).words.startswith(
-                "Saving checkpoint-7; it is killed if it still does 10 min"
-            )
-        )
+        words = jobs.get(job.id).words
+        assert words == "Saving checkpoint-7; it is killed if it still does 10 minutes after Stop."
         time.sleep(0.5)
         assert jobs.get(job.id).phase == "stopping" and mark_of(pid_of(job)) is not None
         (job.folder.path / "saved").touch()
@@ -192,11 +195,10 @@ def test_a_job_that_is_saving_is_not_killed_and_that_is_told(tmp_path: Path) -> 
 def test_a_job_that_saves_for_too_long_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_watch, "SAVING_SECONDS", 0.4)
     with page(tmp_path, "save", stop_seconds=0.2) as jobs:
-        job = wait_until_training(jobs, jobs.create("ann", "colours", config()))
+        job = saving(jobs)
         jobs.stop(job.id)
-        assert wait_until(jobs, job, "stopped").words.startswith(
-            "It was still saving 600 seconds after it was asked"
-        )
+        words = wait_until(jobs, job, "stopped").words
+        assert words.startswith("It was still saving 600 seconds after it was asked")
         assert mark_of(pid_of(job)) is None
 
 
