@@ -19,8 +19,10 @@ help: ## list the commands
 run: $(VENV)/.installed ## start the page and print its address (ARGS="--port 7861 --share")
 	@$(PY) app.py $(ARGS)
 
+# Side by side, a file's tests in one process. Each computes with one thread: two sets of helpers on two cores wait awake
+# for one another. A debugger wants ARGS="-n 0".
 test: $(VENV)/.installed-tests ## run every test but the nightly ones (ARGS="tests/model -x")
-	$(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 nightly: $(VENV)/.installed-tests ## run the tests that take longer too, with the peers that can be built
 	-$(PY) -m scripts.install_peers
