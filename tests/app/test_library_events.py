@@ -236,7 +236,7 @@ def test_an_earlier_export_is_made_again_with_the_same_bytes(
     store.curation.correct("root", log.plain, "A machine.")
     do(events, "again", name=first)
     ended(events)
-    assert "train.json: not what it was before" in exports.told()["words"]
+    assert ".json: not what it was before" in exports.told()["words"]
     for name in ("../x", "20200101-000000-llava", ""):
         assert do(events, "again", name=name)["said"]["failed"]
 

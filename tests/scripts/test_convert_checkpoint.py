@@ -39,7 +39,9 @@ def test_what_is_recognised_is_told_in_the_terminal_and_what_was_done_is_the_out
 ) -> None:
     assert main(["--to", "merged", str(tmp_path / "out"), "--model", str(model)]) == 0
     said = capsys.readouterr()
-    assert "has vision_config and text_config: the layout of transformers, with this project's keys" in said.err
+    assert (
+        "has vision_config and text_config: the layout of transformers, with this project's keys" in said.err
+    )
     assert said.out.splitlines() == [f"Wrote trained as merged to {tmp_path / 'out'}."]
     checkpoint.load(model, device="cpu")
     assert capsys.readouterr().err == "", "only while the command runs"

@@ -51,7 +51,9 @@ def test_layers_are_shared_out_whole(empty: Llava) -> None:
 def test_what_the_gpus_do_not_hold_is_told_with_the_numbers_and_goes_to_no_cpu(
     empty: Llava, memory: dict[int, int]
 ) -> None:
-    said = r"take 0\.0 GB as float32, but GPU 0 has 0\.0 GB.* free, a tenth of it for answering, and layers stay"
+    said = (
+        r"take 0\.0 GB as float32, but GPU 0 has 0\.0 GB.* free, a tenth of it for answering, and layers stay"
+    )
     with pytest.raises(NoRoom, match=said):
         shared_out(empty, torch.float32, "none", memory)
 
