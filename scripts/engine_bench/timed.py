@@ -92,9 +92,14 @@ def seconds(answers: Sequence[Timed]) -> float:
 
 
 def steady_rate(answers: Sequence[Timed]) -> float:
-    """Tokens a second of all streams together, from the moment when the last began until the first ended."""
-    begin = max(answer.times[0] for answer in answers)
-    end = min(answer.times[-1] for answer in answers)
+    """Tokens a second of all streams together, from the moment when the last began until the first ended.
+
+    0 where they never ran all at once: one had ended, or brought no text, before the last began.
+    """
+    begin = max(min(answer.times, default=answer.ended) for answer in answers)
+    end = min(max(answer.times, default=answer.started) for answer in answers)
+    if end <= begin:
+        return 0.0
     num_pieces = sum(begin < moment <= end for answer in answers for moment in answer.times)
     # A piece may be of several tokens (a character of several bytes): each answer's own tokens a piece.
     num_tokens = sum(answer.num_tokens for answer in answers) / sum(len(answer.times) for answer in answers)

@@ -23,6 +23,14 @@ def test_a_steady_rate_counts_only_while_all_streams_run() -> None:
     assert steady_rate([early, late]) == pytest.approx(2.0)  # from 3 to 5: two pieces of each
 
 
+@pytest.mark.parametrize(
+    "late", [Timed(0.0, (6.0, 7.0), 7.0, "", 2), Timed(0.0, (5.0, 7.0), 7.0, "", 2), Timed(0.0, (), 7.0, "", 2)]
+)
+def test_streams_that_never_ran_together_have_no_rate(late: Timed) -> None:
+    early = Timed(0.0, (1.0, 2.0, 3.0, 4.0, 5.0), 5.0, "", 5)
+    assert steady_rate([early, late]) == 0.0
+
+
 def test_a_piece_of_several_tokens_counts_as_so_many() -> None:
     assert steady_rate([Timed(0.0, (1.0, 2.0, 3.0), 3.0, "", 6)]) == pytest.approx(2.0)
 
