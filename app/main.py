@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -258,31 +259,32 @@ def launch(
         results.events(may_review) if results is not None else None,
     )
     page.queue(max_size=256)
-    page.launch(
-        server_name=settings.host,
-        server_port=_port(settings),
-        share=settings.share,
-        auth=Logins(everyone).check if everyone else None,
-        theme=theme.theme(),
-        css_paths=STYLES,
-        head=chat_tab.head_html(),
-        app_kwargs={
-            "middleware": doors,
-            "routes": routes,
-            "lifespan": outer.lifespan,
-            "exception_handlers": {Exception: unforeseen},
-        },
-        max_file_size=MAX_UPLOAD,
-        state_session_capacity=STATE_SESSIONS,
-        run_history=False,
-        enable_monitoring=False,
-        show_error=False,
-        ssr_mode=False,
-        footer_links=[],
-        favicon_path=str(Path(__file__).with_name("favicon.svg")),
-        prevent_thread_lock=True,
-        quiet=True,
-    )
+    with _port(settings) as port:
+        page.launch(
+            server_name=settings.host,
+            server_port=port,
+            share=settings.share,
+            auth=Logins(everyone).check if everyone else None,
+            theme=theme.theme(),
+            css_paths=STYLES,
+            head=chat_tab.head_html(),
+            app_kwargs={
+                "middleware": doors,
+                "routes": routes,
+                "lifespan": outer.lifespan,
+                "exception_handlers": {Exception: unforeseen},
+            },
+            max_file_size=MAX_UPLOAD,
+            state_session_capacity=STATE_SESSIONS,
+            run_history=False,
+            enable_monitoring=False,
+            show_error=False,
+            ssr_mode=False,
+            footer_links=[],
+            favicon_path=str(Path(__file__).with_name("favicon.svg")),
+            prevent_thread_lock=True,
+            quiet=True,
+        )
     if not outer.stands:
         page.close(verbose=False)
         raise RuntimeError(
@@ -291,14 +293,22 @@ def launch(
     return page
 
 
-def _port(settings: Settings) -> int | None:
+@contextmanager
+def _port(settings: Settings) -> Iterator[int]:
+    """The port to listen on. One that was free a moment ago may be another program's by now, so it is held until ours
+    listens there, which Linux allows beside it."""
     if settings.port:
-        return settings.port
+        yield settings.port
+        return
     import socket
 
-    with socket.socket() as free:
-        free.bind((settings.host, 0))
-        return int(free.getsockname()[1])
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((settings.host, 0))
+        port = int(held.getsockname()[1])
+        if sys.platform != "linux":
+            held.close()
+        yield port
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -39,6 +39,9 @@ __all__ = ["RestartPace", "WorkerOptions", "WorkerProcess", "WorkerState"]
 END_SECONDS = 12.0
 """How long a worker that is told to end may take; it gives its running answers six of them."""
 
+LAST_WORDS_SECONDS = 10.0
+"""For what a child wrote before it died, where something that it left behind still holds its output open."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
@@ -97,6 +100,7 @@ class WorkerProcess:
         self._command = command or (lambda port: worker_command(self.options, port))
         self._look_command = look
         self._switching = threading.Lock()
+        self._starting = threading.Lock()  # a child, or the end of all of them
         self._look: ModelLook | None = None
         self._kept: WorkerOptions | None = None  # what goes on while another is looked at
         self._environment = os.environ if environment is None else environment
@@ -151,10 +155,11 @@ class WorkerProcess:
 
         The way back from "failed", where the worker stays up to tell the reason, and out of a long pause.
         """
-        if not self._ending.is_set():
-            phase: Literal["paused", "starting"] = "paused" if self._paused else "starting"
-            self._tell(WorkerState(phase, num_restarts=self._state.num_restarts))
-            self._woken.set()
+        with self._changed:  # or what the child before says just now would take the place of this
+            if not self._ending.is_set():
+                phase: Literal["paused", "starting"] = "paused" if self._paused else "starting"
+                self._tell(WorkerState(phase, num_restarts=self._state.num_restarts))
+                self._woken.set()
 
     def pause(self, who: str, words: Callable[[], str], *, seconds: float = 0.0) -> None:
         """Ends the child and starts none until `go_on(who)`, so that its memory is free; from any thread. Waits at most
@@ -223,10 +228,10 @@ class WorkerProcess:
         with self._switching:
             self._end_look()
         atexit.unregister(self.stop)
-        if self._thread.is_alive():
-            self._thread.join(timeout=1.0)  # it may be about to start a child
-        if self._child is not None:
-            end(self._child, timeout_seconds)
+        with self._starting:  # a child that is just being started is ended, too, and no other is started
+            child = self._child
+        if child is not None:
+            end(child, timeout_seconds)
         if self._thread.is_alive():
             self._thread.join(timeout=5.0)
         self._held_port.close()
@@ -269,13 +274,16 @@ class WorkerProcess:
     def _run_once(self, options: WorkerOptions, num_restarts: int) -> float:
         """One child's life, to its end or ours. Returns how many seconds it was ready."""
         self._killed_because = None
-        try:
-            child = spawn(self._command(self._port), child_environment(self._environment, self._token))
-        except OSError as error:
-            self._child = None
-            self._log.write(f"the worker cannot be started: {error}\n".encode())
-            return 0.0
-        self._child = child
+        with self._starting:
+            if self._ending.is_set():
+                return 0.0
+            try:
+                child = spawn(self._command(self._port), child_environment(self._environment, self._token))
+            except OSError as error:
+                self._child = None
+                self._log.write(f"the worker cannot be started: {error}\n".encode())
+                return 0.0
+            self._child = child
         pump = threading.Thread(
             target=write_down, args=(child.stdout, self._log.write), name="worker-log", daemon=True
         )
@@ -283,7 +291,7 @@ class WorkerProcess:
         ready_at = self._look_after(child, options, num_restarts)
         if not self._ending.is_set():  # else stop() ends it, in its own time
             end(child, END_SECONDS)
-            pump.join(timeout=1.0)
+            pump.join(timeout=LAST_WORDS_SECONDS)
         return 0.0 if ready_at is None else time.monotonic() - ready_at
 
     def _look_after(
@@ -319,8 +327,11 @@ class WorkerProcess:
             self._trial.ready(options)
         if health.state == "failed" and self._trial.failed(options, health.reason or ""):
             self.restart()  # with the model before
-        else:
-            self._tell(WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts))
+            return health.state
+        state = WorkerState(health.state, health.fraction, health.reason, num_restarts=num_restarts)
+        with self._changed:
+            if not self._woken.is_set():
+                self._tell(state)
         return health.state
 
     def _death_in_words(self) -> str:
@@ -333,5 +344,6 @@ class WorkerProcess:
 
     def _tell(self, state: WorkerState) -> None:
         with self._changed:
-            self._state = state
+            if self._state.phase != "stopped":
+                self._state = state
             self._changed.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import socket
 import subprocess
@@ -24,7 +25,7 @@ def test_until_the_worker_is_started_no_heavy_library_is_imported() -> None:
         "print(sorted({'gradio', 'sqlalchemy', 'torch', 'transformers', 'PIL', 'fastapi'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=400, check=True
     )
     assert done.stdout.strip() == "[]"
 
@@ -83,6 +84,17 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(
         )
     assert ended.value.code == 1
     assert "--port" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a port cannot be held beside who listens there"
+)
+def test_a_free_port_is_nobody_elses_until_the_page_listens_there() -> None:
+    with start._port(Settings(port=0)) as port:
+        with socket.socket() as other, pytest.raises(OSError):
+            other.bind(("127.0.0.1", port))
+        with http.server.HTTPServer(("127.0.0.1", port), http.server.BaseHTTPRequestHandler) as ours:
+            assert ours.server_port == port
 
 
 def test_a_database_that_cannot_be_opened_is_said_in_a_sentence(
