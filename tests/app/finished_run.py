@@ -82,7 +82,7 @@ def write_base_and_adapters(base: Path, *adapters: Path) -> None:
     """In a process of its own, so that the tests' process stays without torch."""
     subprocess.run(
         [sys.executable, "-c", _WRITE, str(base), *map(str, adapters)],
-        cwd=ROOT, env=environment(), check=True, timeout=300,
+        cwd=ROOT, env=environment(), check=True, timeout=400,
     )  # fmt: skip
 
 

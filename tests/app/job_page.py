@@ -23,7 +23,7 @@ from conversations.store import ConversationStore
 from model.training.config import DataSource, TrainingConfig
 
 PROGRAM = Path(__file__).with_name("small_job.py")
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 180.0
 
 
 def command(folder: Path) -> list[str]:

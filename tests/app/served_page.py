@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -76,13 +77,13 @@ class Person:
     """A client with cookies of its own. `login`: name and password."""
 
     def __init__(self, url: str, login: tuple[str, str] | None = None) -> None:
-        self.http = httpx.Client(base_url=url, timeout=30)
+        self.http = httpx.Client(base_url=url, timeout=180)
         self.http.get("/")
         if login is not None:
             answer = self.http.post("/login", data={"username": login[0], "password": login[1]})
             assert answer.status_code == 200, answer.text
         self._events = self.http.get("/config").json()["dependencies"]
-        self._session = f"session-{id(self)}"
+        self._session = f"session-{uuid4().hex}"  # an id() is given out again
 
     def event(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
         """What comes back for an event, newest message of each feed."""

@@ -19,6 +19,13 @@ from model.training.status import RunStatus
 from tests.app.job_page import config, page, wait_for, wait_until, wait_until_training
 
 
+def put(file: Path, content: bytes) -> None:
+    """At once: whoever looks meanwhile sees no empty file."""
+    fresh = file.with_name(f".{file.name}.new")
+    fresh.write_bytes(content)
+    fresh.replace(file)
+
+
 def starts(folder: Path) -> list[int]:
     file = folder / "starts"
     return [int(line) for line in file.read_text().split()] if file.exists() else []
@@ -82,7 +89,7 @@ def test_the_data_is_written_before_it_starts(tmp_path: Path) -> None:
 
     def write(folder: Path) -> list[DataSource]:
         assert list(folder.iterdir()) == []
-        go_on.wait(20)
+        go_on.wait(300)
         (folder / "train.json").write_text("[]")
         return [DataSource(str(folder / "train.json")), DataSource("old.json", share=0.3)]
 
@@ -165,8 +172,8 @@ def test_a_config_edited_while_it_waits_makes_it_failed(tmp_path: Path) -> None:
     with page(tmp_path) as jobs:
         first, waits, too = (jobs.create("ann", name, config()) for name in ("1", "2", "3"))
         wait_until_training(jobs, first)
-        waits.folder.config_file.write_text('{"recipe": "magic"}')
-        too.folder.config_file.write_bytes(b"\xff")
+        put(waits.folder.config_file, b'{"recipe": "magic"}')
+        put(too.folder.config_file, b"\xff")
         failed = wait_until(jobs, waits, "failed")
         assert "The config has no model" in failed.words and starts(waits.folder.path) == []
         assert "no text in UTF-8" in wait_until(jobs, too, "failed").words
@@ -178,7 +185,7 @@ def test_what_was_changed_by_hand_and_can_be_meant_is_what_runs(tmp_path: Path) 
     go_on = threading.Event()
 
     def write(folder: Path) -> None:
-        go_on.wait(20)
+        go_on.wait(300)
 
     with page(tmp_path, "finish") as jobs:
         made = jobs.create("ann", "1", config(), data=write)
@@ -328,11 +335,11 @@ def test_what_is_stopped_while_its_data_is_written_can_be_resumed_later(tmp_path
 
     def write(folder: Path) -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(300)
 
     with page(tmp_path, "finish") as jobs:
         made = jobs.create("ann", "colours", config(), data=write)
-        assert begun.wait(20)
+        assert begun.wait(300)
         jobs.stop(made.id)
         for deed in (jobs.resume, jobs.delete):
             with pytest.raises(JobRefused, match="being written"):

@@ -14,7 +14,7 @@ from tests.app.job_page import page, wait_for, wait_until
 from tests.model.tiny import write_tiny_checkpoint
 from tests.model.training.small_run import small_config, write_data
 
-SECONDS = 180.0
+SECONDS = 300.0
 """A process imports torch first, on a machine with other work."""
 
 
@@ -23,7 +23,6 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.timeout(400)
 def test_a_real_run_that_is_stopped_has_saved_where_it_was(tmp_path: Path) -> None:
     config = small_config(
         write_tiny_checkpoint(tmp_path / "base"), write_data(tmp_path / "data"), max_steps=100_000
@@ -73,7 +72,6 @@ def test_a_real_run_is_killed_stopped_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(400)
 def test_what_the_trainer_cannot_do_is_said_in_its_sentence(tmp_path: Path) -> None:
     config = small_config(tmp_path / "no such model", write_data(tmp_path / "data"))
     with page(tmp_path, command=train_command) as jobs:

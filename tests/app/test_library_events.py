@@ -175,7 +175,7 @@ def order(**selection: Any) -> dict[str, Any]:
 
 
 def ended(events: LibraryEvents) -> dict[str, Any]:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 180
     while (told := do(events, "jobs")["jobs"])["phase"] == "running":
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -21,7 +21,7 @@ from tests.app.library_log import ROOT_USER, png, write
 
 
 def ended(job: Job) -> JobState:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 180
     while job.state.phase == "running":
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -87,7 +87,7 @@ def test_every_route_of_the_app_is_known_here_as_open_or_closed(page: ServedPage
 
 
 def test_what_the_page_does_not_use_answers_404_to_everybody(page: ServedPage) -> None:
-    with httpx.Client(base_url=page.url) as client:
+    with httpx.Client(base_url=page.url, timeout=180) as client:
         client.get("/")
         for method, path in sorted(closed()):
             filled = path.replace(":path", "").replace("{", "").replace("}", "")
@@ -96,7 +96,7 @@ def test_what_the_page_does_not_use_answers_404_to_everybody(page: ServedPage) -
 
 
 def test_no_detour_leads_to_a_closed_route(page: ServedPage) -> None:
-    with httpx.Client(base_url=page.url) as client:
+    with httpx.Client(base_url=page.url, timeout=180) as client:
         for path in (
             "/gradio_api//upload", "//gradio_api/upload", "/assets/..%2f..%2fgradio_api/info", "/gradio_api/run/turn",
             "/gradio_api/%66ile=app.py", "/gradio_api/queue/../info", "/nothing", "/GRADIO_API/info", "/monitoring/",
@@ -109,7 +109,7 @@ def test_no_detour_leads_to_a_closed_route(page: ServedPage) -> None:
 
 
 def test_what_the_page_needs_is_open(page: ServedPage) -> None:
-    with httpx.Client(base_url=page.url, follow_redirects=True) as client:
+    with httpx.Client(base_url=page.url, follow_redirects=True, timeout=180) as client:
         for path in (
             "/",
             "/config",
@@ -127,7 +127,7 @@ def test_history_and_monitoring_are_off_behind_the_closed_doors_too(
     page: ServedPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OpenRoutes, "_is_open", lambda self, scope: True)
-    with httpx.Client(base_url=page.url) as behind:
+    with httpx.Client(base_url=page.url, timeout=180) as behind:
         assert (
             behind.get("/gradio_api/app_id").status_code == 200
         )  # so the refusals below are the framework's own

@@ -127,7 +127,7 @@ def test_more_pictures_at_once_than_can_be_taken_are_put_off(
     real = store.images.add
 
     def slow(data: bytes) -> ImageRef:
-        free.wait(20)
+        free.wait(300)
         return real(data)
 
     async def send_all() -> list[int]:
@@ -194,7 +194,7 @@ def test_a_picture_that_comes_too_slowly_gives_its_place_back(
     async def send() -> httpx.Response:
         async def never():
             yield png((9, 9))
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
 
         transport = httpx.ASGITransport(Starlette(routes=routes.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:

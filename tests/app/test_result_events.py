@@ -126,7 +126,7 @@ def test_who_is_no_admin_gets_nothing_from_any_event(events: ResultEvents, worke
 def test_a_run_is_let_go_of_when_nobody_works_on_it_or_talks_to_it(
     parts: ResultParts, worker: Worker, runs: Path
 ) -> None:
-    sleep = (sys.executable, "-c", "import time; time.sleep(60)")
+    sleep = (sys.executable, "-c", "import time; time.sleep(600)")
     parts.copies.work.start(Order(JOB, "merge", "Merging it", sleep, {}))
     with pytest.raises(ResultRefused, match="“Merging it” is not finished"):
         parts.let_go(JOB)

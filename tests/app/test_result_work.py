@@ -22,7 +22,7 @@ ENDLESS = "import time; print('begun', flush=True); time.sleep(100)"
 def work() -> Iterator[ResultWork]:
     made = ResultWork()
     yield made
-    made.stop(20)
+    made.stop(180)
 
 
 def order(source: str, **more: Any) -> Order:
@@ -85,7 +85,7 @@ def test_a_stop_ends_it_and_what_it_has_half_written_goes(work: ResultWork, tmp_
     )
     work.start(order(source))
     wait_for(half.exists)
-    work.stop(20)
+    work.stop(180)
     assert ended(work) == ("stopped", "Merging it: stopped, and nothing of it was kept.")
     assert not half.exists()
     work.start(order("import time; time.sleep(0.7)"))

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from app import attempts as attempts_module
 from app import chat_tab, library_tab, own_events, result_tab, training_tab
 from app.attempts import FREE_BY_NETWORK
 from tests.app.served_page import Person, ServedPage, served
@@ -153,7 +154,7 @@ def test_who_is_no_admin_gets_nothing_from_the_events_that_only_admins_have(page
 
 
 def test_without_a_login_every_event_and_every_upload_is_refused(page: ServedPage) -> None:
-    with httpx.Client(base_url=page.url) as stranger:
+    with httpx.Client(base_url=page.url, timeout=180) as stranger:
         stranger.get("/")
         for path in ("/gradio_api/queue/join", "/gradio_api/run/predict"):
             for index in range(12):
@@ -165,19 +166,35 @@ def test_without_a_login_every_event_and_every_upload_is_refused(page: ServedPag
         assert stranger.get("/examples/scene-1.png").status_code == 404
 
 
+@pytest.fixture
+def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In which no machine is too slow for the next try. The real ones: tests/app/test_logins.py."""
+    for name in ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
+        monkeypatch.setattr(attempts_module, name, 8000.0)
+
+
+def is_put_off(told: httpx.Response) -> bool:
+    """By a pause that has just begun, in the words and in the header."""
+    seconds = int(told.headers.get("retry-after", 0))
+    return (
+        told.status_code == 429 and 7000 < seconds <= 8000 and f"{seconds} seconds" in told.json()["detail"]
+    )
+
+
+@pytest.mark.usefixtures("long_pauses")
 def test_who_guesses_waits_with_a_sentence_and_others_come_in(page: ServedPage) -> None:
-    with httpx.Client(base_url=page.url) as client:
+    with httpx.Client(base_url=page.url, timeout=180) as client:
         for name in ("root", "nobody-of-that-name"):  # one exists, one does not: they look the same
             told = [client.post("/login", data={"username": name, "password": "guess"}) for _ in range(6)]
             assert [each.status_code for each in told] == [400] * 5 + [429]
-            assert "10 seconds" in told[-1].json()["detail"] and told[-1].headers["retry-after"] == "10"
+            assert is_put_off(told[-1])
         right = client.post("/login", data={"username": "root", "password": "three"})
         assert right.status_code == 429
         assert client.post("/login", data={"username": "ann", "password": "one"}).status_code == 200
 
 
 def test_the_first_page_of_who_did_not_sign_in_is_our_own_form(page: ServedPage) -> None:
-    with httpx.Client(base_url=page.url) as client:
+    with httpx.Client(base_url=page.url, timeout=180) as client:
         form = client.get("/?c=abc")
         assert "Sign in" in form.text and 'action="login"' in form.text and "gradio" not in form.text.lower().replace(
             "gradio-", "").replace(".gradio", "")  # fmt: skip
@@ -188,11 +205,14 @@ def test_the_first_page_of_who_did_not_sign_in_is_our_own_form(page: ServedPage)
         assert 'action="login"' in client.get("/").text
 
 
+@pytest.mark.usefixtures("long_pauses")
 def test_who_guesses_at_many_names_waits_with_all_of_them_and_another_address_comes_in(
     page: ServedPage,
 ) -> None:
     def client(address: str) -> httpx.Client:
-        return httpx.Client(base_url=page.url, transport=httpx.HTTPTransport(local_address=address))
+        return httpx.Client(
+            base_url=page.url, transport=httpx.HTTPTransport(local_address=address), timeout=180
+        )
 
     with client("127.0.0.7") as guessing, client("127.0.0.8") as other:
         for number in range(FREE_BY_NETWORK):
@@ -200,5 +220,5 @@ def test_who_guesses_at_many_names_waits_with_all_of_them_and_another_address_co
             assert told.status_code == 400, number
         for login in (("guess-new", "x"), ("bob", "two")):
             told = guessing.post("/login", data=dict(zip(("username", "password"), login, strict=True)))
-            assert told.status_code == 429 and "10 seconds" in told.json()["detail"]
+            assert is_put_off(told)
         assert other.post("/login", data={"username": "bob", "password": "two"}).status_code == 200

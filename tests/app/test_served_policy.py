@@ -31,7 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
 
 @pytest.fixture(scope="module")
 def stranger(page: ServedPage) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=page.url) as client:
+    with httpx.Client(base_url=page.url, timeout=180) as client:
         yield client
 
 
@@ -86,7 +86,7 @@ def test_every_answer_to_who_signed_in_carries_the_policy(page: ServedPage, root
 def test_every_route_of_ours_carries_the_policy_when_it_refuses(
     page: ServedPage, login: tuple[str, str] | None
 ) -> None:
-    client = Person(page.url, login).http if login else httpx.Client(base_url=page.url)
+    client = Person(page.url, login).http if login else httpx.Client(base_url=page.url, timeout=180)
     told = {}
     for method, path in sorted(OWN):
         filled = re.sub(r"\{\w+:int\}", "987", re.sub(r"\{\w+\}", "0" * 32, path))

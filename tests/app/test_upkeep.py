@@ -20,7 +20,7 @@ def test_the_log_is_tidied_again_and_again_also_after_a_fault() -> None:
 
     upkeep = Upkeep(Store(), seconds_between=0.01)
     upkeep.start()
-    assert enough.wait(10)
+    assert enough.wait(180)
     upkeep.stop()
     count = len(calls)
     assert not threading.Event().wait(0.05) and len(calls) == count

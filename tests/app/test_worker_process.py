@@ -19,9 +19,11 @@ from app.worker_client import WorkerClient, WorkerUnauthorized, WorkerUnreachabl
 from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
 
 FAST = RestartPace(first_seconds=0.1, longest_seconds=0.4, steady_seconds=60, poll_seconds=0.02)
+PAUSING = RestartPace(first_seconds=3000, longest_seconds=3000, poll_seconds=0.02)
+"""Once its child has died, a worker stays as it is until somebody restarts it."""
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass in time"
@@ -39,12 +41,12 @@ def program(source: str) -> Callable[[int], list[str]]:
 def test_a_missing_checkpoint_is_told_and_the_worker_stays_up_to_tell_it(tmp_path: Path) -> None:
     """The real worker: its start, its secret, its death, its restart at the same address, its end."""
     worker = WorkerProcess(
-        WorkerOptions(str(tmp_path / "nothing")), tmp_path / "var" / "worker.log", pace=FAST
+        WorkerOptions(str(tmp_path / "nothing")), tmp_path / "var" / "worker.log", pace=PAUSING
     )
     assert phase_of(worker) == "starting"
     worker.start()
     try:
-        state = worker.wait_until_ready(100)
+        state = worker.wait_until_ready(300)
         assert state.phase == "failed" and "nothing" in (state.reason or "")
         assert WorkerClient(worker.base_url, worker.token).health().state == "failed"
         with pytest.raises(WorkerUnauthorized):
@@ -56,8 +58,9 @@ def test_a_missing_checkpoint_is_told_and_the_worker_stays_up_to_tell_it(tmp_pat
             assert worker.token.encode() not in command_line.read_bytes()
 
         os.kill(first, signal.SIGKILL)
-        wait_for(lambda: worker.state.num_restarts == 1)
-        assert "killed (signal 9)" in (worker.state.reason or "")
+        wait_for(lambda: worker.state.phase == "restarting")
+        assert worker.state.num_restarts == 1 and "killed (signal 9)" in (worker.state.reason or "")
+        worker.restart()
         wait_for(lambda: worker.process_id not in (None, first))
     finally:
         worker.stop()
@@ -82,6 +85,8 @@ def test_a_worker_that_keeps_dying_is_restarted_with_a_growing_pause(tmp_path: P
 
 HEALTHY = """
 import http.server, json, os, sys, time
+while os.path.exists(sys.argv[2] + ".held"):
+    time.sleep(0.02)
 class Door(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         state = "failed" if os.path.exists(sys.argv[2]) else "ready"
@@ -100,7 +105,8 @@ Server(("127.0.0.1", int(sys.argv[1])), Door).serve_forever()
 
 
 def healthy(fault: Path) -> Callable[[int], list[str]]:
-    """A small server that is ready, or failed while there is a file `fault`."""
+    """A small server that is ready, or failed while there is a file `fault`; it does not begin while there is one with
+    ".held" behind that name."""
     return lambda port: [sys.executable, "-c", HEALTHY, str(port), str(fault)]
 
 
@@ -116,17 +122,12 @@ def test_what_a_person_should_know_of_a_model_stands_in_the_terminal_and_nothing
         "    raise CheckpointError('no prefix')",
         "2026-01-01 10:00:05,123 INFO model.serving: demo is ready after 1.5 s",
     )
-    source = f"import time; print({chr(10).join(lines)!r}, flush=True); time.sleep(60)"
-    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=program(source))
+    source = f"print({chr(10).join(lines)!r}, flush=True)"
+    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=PAUSING, command=program(source))
     worker.start()
-    said: list[str] = []
-
-    def all_is_said() -> bool:
-        said.extend(capfd.readouterr().err.splitlines())
-        return any("ready after" in line for line in said)
-
-    wait_for(all_is_said)
+    wait_for(lambda: worker.state.phase == "restarting")  # all that it said is written by then
     worker.stop()
+    said = capfd.readouterr().err.splitlines()
     assert said == [lines[place].split(": ", 1)[1] for place in (0, 1, 2, 6)]
     assert (tmp_path / "log").read_text().splitlines() == list(lines)
 
@@ -137,12 +138,13 @@ def test_a_failed_worker_can_be_restarted_without_restarting_the_page(tmp_path: 
     worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=healthy(fault))
     worker.start()
     try:
-        assert worker.wait_until_ready(30).phase == "failed"
+        assert worker.wait_until_ready(180).phase == "failed"
         first = worker.process_id
-        fault.unlink()
+        fault.rename(tmp_path / "fault.held")
         worker.restart()
         assert phase_of(worker) == "starting" and worker.state.reason is None
-        assert worker.wait_until_ready(30).phase == "ready"
+        (tmp_path / "fault.held").unlink()
+        assert worker.wait_until_ready(180).phase == "ready"
         assert worker.process_id not in (None, first) and worker.state.num_restarts == 1
         worker.restart()
         wait_for(lambda: worker.state.num_restarts == 2 and worker.state.phase == "ready")
@@ -153,9 +155,8 @@ def test_a_failed_worker_can_be_restarted_without_restarting_the_page(tmp_path: 
 
 
 def test_a_restart_ends_the_pause(tmp_path: Path) -> None:
-    slow = RestartPace(first_seconds=300, poll_seconds=0.02)
     worker = WorkerProcess(
-        WorkerOptions(), tmp_path / "log", pace=slow, command=program("raise SystemExit(1)")
+        WorkerOptions(), tmp_path / "log", pace=PAUSING, command=program("raise SystemExit(1)")
     )
     worker.start()
     wait_for(lambda: worker.state.phase == "restarting")
@@ -166,41 +167,40 @@ def test_a_restart_ends_the_pause(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no SIGSTOP on this system")
 def test_a_worker_that_hangs_is_ended_and_started_anew_with_that_reason(tmp_path: Path) -> None:
-    pace = replace(FAST, check_seconds=0.05, hung_seconds=3.0)
-    worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=pace, command=healthy(tmp_path / "fault"))
-    seen: list[str] = []
+    patient = replace(
+        PAUSING, check_seconds=0.05, hung_seconds=600.0
+    )  # a machine may be slow while it is well
+    worker = WorkerProcess(
+        WorkerOptions(), tmp_path / "log", pace=patient, command=healthy(tmp_path / "fault")
+    )
     worker.start()
     try:
-        assert worker.wait_until_ready(30).phase == "ready"
-        hung, before = worker.process_id, worker.state.num_restarts
+        assert worker.wait_until_ready(180).phase == "ready"
+        hung = worker.process_id
         assert hung is not None
         os.kill(hung, signal.SIGSTOP)
-
-        def told() -> bool:
-            seen.append(worker.state.reason or "")
-            return worker.state.num_restarts > before
-
-        wait_for(told)
-        assert any("did not answer for 3 seconds" in reason for reason in seen)
+        worker._pace = replace(patient, hung_seconds=1.0)
+        wait_for(lambda: worker.state.phase == "restarting")
+        assert "did not answer for 1 seconds" in (worker.state.reason or "")
         assert not _alive(hung)
-        assert worker.wait_until_ready(30).phase == "ready"
+        worker._pace = patient
+        worker.restart()
+        assert worker.wait_until_ready(180).phase == "ready"
     finally:
         worker.stop()
 
 
 def test_while_it_waits_the_state_counts_down(tmp_path: Path) -> None:
-    slow = RestartPace(first_seconds=30, poll_seconds=0.02)
     worker = WorkerProcess(
-        WorkerOptions(), tmp_path / "log", pace=slow, command=program("raise SystemExit(1)")
+        WorkerOptions(), tmp_path / "log", pace=PAUSING, command=program("raise SystemExit(1)")
     )
     worker.start()
     wait_for(lambda: worker.state.phase == "restarting")
     earlier = worker.state.restart_in_seconds
     time.sleep(0.1)
-    assert 20 < worker.state.restart_in_seconds < earlier <= 30
-    started = time.monotonic()
-    worker.stop()
-    assert time.monotonic() - started < 5
+    assert 2000 < worker.state.restart_in_seconds < earlier <= 3000
+    worker.stop()  # which does not wait for the end of the pause
+    assert phase_of(worker) == "stopped"
 
 
 def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_program_that_cannot_be_started_is_told(tmp_path: Path) -> None:
 
 def test_a_worker_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
     source = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(600)"
     )
     worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=program(source))
     worker.start()
@@ -232,7 +232,7 @@ def test_the_worker_ends_when_the_page_is_killed(tmp_path: Path) -> None:
         f"worker = WorkerProcess(WorkerOptions({str(tmp_path / 'nothing')!r}), Path({str(tmp_path / 'log')!r}))\n"
         "worker.start()\n"
         "while worker.process_id is None: time.sleep(0.02)\n"
-        "print(worker.process_id, flush=True); time.sleep(100)\n"
+        "print(worker.process_id, flush=True); time.sleep(1000)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", page], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -241,7 +241,7 @@ def test_the_worker_ends_when_the_page_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_for(lambda: not _alive(child), seconds=30)
+    wait_for(lambda: not _alive(child))
 
 
 def _alive(process_id: int) -> bool:
@@ -285,7 +285,7 @@ def test_a_paused_worker_is_away_says_why_and_comes_back_when_nobody_wants_its_p
     worker = WorkerProcess(WorkerOptions(), tmp_path / "log", pace=FAST, command=healthy(tmp_path / "fault"))
     worker.start()
     try:
-        assert worker.wait_until_ready(30).phase == "ready"
+        assert worker.wait_until_ready(180).phase == "ready"
         first, step = worker.process_id, 3
         worker.pause("run", lambda: f"Training, step {step}")
         assert phase_of(worker) == "paused"
@@ -303,7 +303,7 @@ def test_a_paused_worker_is_away_says_why_and_comes_back_when_nobody_wants_its_p
         )
         worker.go_on("other")
         worker.go_on("other")
-        assert worker.wait_until_ready(30).phase == "ready"
+        assert worker.wait_until_ready(180).phase == "ready"
         assert worker.process_id not in (None, first)
     finally:
         worker.stop()
@@ -317,6 +317,5 @@ def test_a_worker_may_be_paused_before_it_is_started_and_be_stopped_while_it_is_
     worker.start()
     time.sleep(0.2)
     assert phase_of(worker) == "paused" and worker.process_id is None
-    started = time.monotonic()
     worker.stop()
-    assert time.monotonic() - started < 5 and phase_of(worker) == "stopped" and worker.process_id is None
+    assert phase_of(worker) == "stopped" and worker.process_id is None

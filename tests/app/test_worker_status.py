@@ -37,7 +37,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _until(watch: StatusWatch, what: Callable[[WorkerStatus], bool]) -> WorkerStatus:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 180
     while not what(watch.now):
         assert time.monotonic() < deadline, watch.now
         time.sleep(0.01)
