@@ -24,6 +24,11 @@ class Span:
     stop: int
     num_past: int
 
+    @property
+    def places(self) -> range:
+        """The rows' positions in the sequence."""
+        return range(self.num_past, self.num_past + self.stop - self.start)
+
 
 @dataclass(frozen=True, slots=True)
 class FilledRows:

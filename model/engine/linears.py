@@ -18,6 +18,8 @@ _PACKED_FOR_ROWS = 32
 """oneDNN wants to know for how many rows it packs; one order serves all (docs/decisions/0008)."""
 _FEWEST_ROWS = 4
 """In this order four rows are read faster than one, two or three (docs/decisions/0008); so fewer are filled up."""
+_product = torch.ops.mkldnn._linear_pointwise.default
+_product_plus = torch.ops.mkldnn._linear_pointwise.binary
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,13 @@ class AdaptedRows:
 
 
 class Linears:
-    """Named layers with a common input: rows [R, in] -> one [R, out] for each."""
+    """Named layers with a common input: rows [R, in] -> their results side by side, [R, the sum of their outs]."""
 
     def __init__(self, layers: Mapping[str, nn.Module], *, take_weights: bool = False) -> None:
         """With `take_weights` the layers give up their own weights where a packed copy is made of them."""
         self._names = tuple(layers)
         self._modules = tuple(layers.values())
-        self._widths: list[int] = []
+        self._widths = [module.out_features for module in self._modules]
         self._packed: Tensor | None = None
         self._bias: Tensor | None = None
         if all(_can_be_packed(module) for module in self._modules):
@@ -53,26 +55,46 @@ class Linears:
                 for module in self._modules:
                     module.weight.data = module.weight.data.new_empty(0)
 
-    def __call__(self, rows: Tensor, adapted: Sequence[AdaptedRows] = ()) -> Sequence[Tensor]:
-        results = self._together(rows) if self._packed is not None else [each(rows) for each in self._modules]
-        for group in adapted:
-            for name, result in zip(self._names, results, strict=True):
+    @property
+    def fewest_rows(self) -> int:
+        """Fewer rows than these are filled up for the product; who has several products to come fills up once."""
+        return 1 if self._packed is None else _FEWEST_ROWS
+
+    def __call__(
+        self, rows: Tensor, adapted: Sequence[AdaptedRows] = (), *, plus: Tensor | None = None
+    ) -> Tensor:
+        """`plus` [R, the sum of their outs] is added to the results."""
+        result = self._by_module(rows, plus) if self._packed is None else self._together(rows, plus)
+        if adapted:
+            self._adapt(rows, result, adapted)
+        return result
+
+    def _by_module(self, rows: Tensor, plus: Tensor | None) -> Tensor:
+        results = [module(rows) for module in self._modules]
+        result = torch.cat(results, dim=-1) if len(results) > 1 else results[0]
+        return result if plus is None else result.add_(plus)
+
+    def _together(self, rows: Tensor, plus: Tensor | None) -> Tensor:
+        num_rows = len(rows)
+        if num_rows < _FEWEST_ROWS:
+            filler = (0, 0, 0, _FEWEST_ROWS - num_rows)
+            rows, plus = pad(rows, filler), None if plus is None else pad(plus, filler)
+        if plus is None:
+            result = _product(rows, self._packed, self._bias, "none", [], "")
+        else:
+            result = _product_plus(rows, plus, self._packed, self._bias, "add")
+        return result[:num_rows] if num_rows < _FEWEST_ROWS else result
+
+    def _adapt(self, rows: Tensor, result: Tensor, adapted: Sequence[AdaptedRows]) -> None:
+        for name, part in zip(self._names, result.split(self._widths, dim=-1), strict=True):
+            for group in adapted:
                 delta = group.deltas.get(name)
                 if delta is not None:
                     mine = rows[group.start : group.stop]
-                    result[group.start : group.stop] += (mine @ delta.down) @ delta.up
-        return results
-
-    def _together(self, rows: Tensor) -> Sequence[Tensor]:
-        num_rows = len(rows)
-        if num_rows < _FEWEST_ROWS:
-            rows = pad(rows, (0, 0, 0, _FEWEST_ROWS - num_rows))
-        result = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self._bias, "none", [], "")[:num_rows]
-        return result.split(self._widths, dim=-1) if len(self._widths) > 1 else (result,)
+                    part[group.start : group.stop] += (mine @ delta.down) @ delta.up
 
     def _pack(self) -> None:
         weights = [module.weight.data for module in self._modules]
-        self._widths = [len(weight) for weight in weights]
         joined = torch.cat(weights) if len(weights) > 1 else weights[0]
         self._packed = torch.ops.mkldnn._reorder_linear_weight(joined, _PACKED_FOR_ROWS)
         biases = [module.bias for module in self._modules]

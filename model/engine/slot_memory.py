@@ -1,6 +1,7 @@
 """The keys and values of one slot, as tensors that grow as they are needed.
 
-A layer's are one tensor [2, K, L, Dh]: keys and values, K key-value heads, room for L tokens, Dh numbers a head.
+A layer's are one tensor [2, 1, K, L, Dh]: keys and values, a batch of one as PyTorch's attention wants it, K key-value
+heads, room for L tokens, Dh numbers a head.
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ class SlotMemory:
             self.layers = []  # nothing to keep: never hold both
         for index, device in enumerate(self._shape.devices):
             grown = torch.empty(
-                (2, self._shape.num_kv_heads, capacity, self._shape.head_dim),
+                (2, 1, self._shape.num_kv_heads, capacity, self._shape.head_dim),
                 dtype=self._shape.dtype,
                 device=device,
             )
             if length:
-                grown[:, :, :length].copy_(self.layers[index][:, :, :length])
+                grown[..., :length, :].copy_(self.layers[index][..., :length, :])
                 self.layers[index] = grown
             else:
                 self.layers.append(grown)
@@ -63,7 +64,7 @@ class SlotMemory:
     def copy_from(self, source: SlotMemory, length: int) -> None:
         """The first `length` tokens of another slot; room for them has to be there."""
         for mine, other in zip(self.layers, source.layers, strict=True):
-            mine[:, :, :length].copy_(other[:, :, :length])
+            mine[..., :length, :].copy_(other[..., :length, :])
 
     def release(self) -> None:
         """Give everything back."""
