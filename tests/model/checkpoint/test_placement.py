@@ -16,7 +16,8 @@ from model.checkpoint.key_names import LLAVA_HF, layout_of
 from model.checkpoint.placement import Placement, shared_out
 from model.checkpoint.room import num_bytes
 from model.llava import Llava
-from scripts.bench_checkpoints import DEMO, held_bytes
+from scripts.checkpoint_bench.held_bytes import held_bytes
+from scripts.checkpoint_bench.random_checkpoint import DEMO
 from tests.model.tiny import tiny_llava, write_tiny_checkpoint
 
 
