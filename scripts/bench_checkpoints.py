@@ -3,7 +3,8 @@
 precision   the shipped model at 32, 16, 8 and 4 bits: its size, how long it loads, how many of its tokens are those of
             float32, and how much of the drawn world it gets right. The table in docs/checkpoints.md.
 memory      a random model of 2 GB in four shards, in several formats: the most memory that a process that loads it, and
-            the worker, ever holds, beside the limit of 1.2 times the weights as loaded and 1 GB. Exit status 1 where one is over it.
+            the worker, ever holds, beside the limit of 1.2 times the weights as loaded and 1 GB. Exit status 1 where
+            one is over it.
 
 The random model is made in a temporary folder (6 GB) and removed again; --folder keeps it.
 """
