@@ -6,7 +6,6 @@ import asyncio
 import gc
 import random
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,18 +40,6 @@ def engine(loaded: LoadedModel) -> Iterator[SlotEngine]:
     asyncio.run(made.close())
 
 
-@pytest.fixture
-def slow_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long answer then goes on for at least ten seconds, however fast the machine."""
-    whole = Stepper.run
-
-    def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
-        time.sleep(0.007)
-        return whole(self, answering, chunks)
-
-    monkeypatch.setattr(Stepper, "run", run)
-
-
 async def until_text(engine: SlotEngine, request: GenerationRequest) -> None:
     """Reads until the first piece, then leaves."""
     stream = engine.stream(request)
@@ -74,6 +61,7 @@ def test_a_seed_gives_the_same_text_whatever_else_is_in_the_batch(
         assert [given[id(request)] for request in mine] == alone
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_a_running_answer_gets_a_token_in_every_step_while_a_long_prompt_is_read(
     engine: SlotEngine, loaded: LoadedModel
 ) -> None:
@@ -83,11 +71,11 @@ def test_a_running_answer_gets_a_token_in_every_step_while_a_long_prompt_is_read
             if isinstance(event, Piece):
                 break
         long = ask(loaded, "word " * 100, picture())
+        before = engine.numbers()
         reading = engine.stream(long)
         while isinstance(event := await anext(reading), Waiting):
             pass  # told when its turn had not come by the end of a step
         assert isinstance(event, Reading)
-        before = engine.numbers()
         await anext(reading)  # its first text
         after = engine.numbers()
         await running.aclose()
@@ -120,9 +108,19 @@ def test_cancelling_frees_the_slot_within_one_step(loaded: LoadedModel) -> None:
     assert cache_bytes == 0
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_cancelling_while_the_prompt_is_read_ends_the_reading(
-    engine: SlotEngine, loaded: LoadedModel
+    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = Stepper.run
+    num_chunks: list[int] = []  # by step
+
+    def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
+        num_chunks.append(len(chunks))
+        return whole(self, answering, chunks)
+
+    monkeypatch.setattr(Stepper, "run", run)
+
     async def cancel() -> None:
         running = engine.stream(ask(loaded, "Hi", sampling=LONG))
         async for event in running:
@@ -131,10 +129,10 @@ def test_cancelling_while_the_prompt_is_read_ends_the_reading(
         reading = engine.stream(ask(loaded, "word " * 150, picture("blue")))
         await anext(reading)
         await reading.aclose()
-        steps = engine.numbers().num_steps
-        while engine.num_running > 1:
+        place = len(num_chunks)
+        while engine.num_running > 1 or len(num_chunks) < place + 4:
             await asyncio.sleep(0.001)
-        assert engine.numbers().num_steps - steps <= 2
+        assert sum(num_chunks[place:]) <= 1, "but for the step that had begun"
         await running.aclose()
 
     asyncio.run(cancel())
@@ -235,7 +233,7 @@ def test_of_several_prompts_in_one_step_only_the_one_at_fault_ends(
     all_there = threading.Event()
 
     def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
-        all_there.wait(20)  # else the first would be read before the last has come
+        all_there.wait(300)  # else the first would be read before the last has come
         together.append(len(chunks))
         if any(chunk.task.max_tokens == 7 for chunk in chunks):
             raise error
@@ -334,7 +332,7 @@ def test_those_who_wait_are_told_their_places_in_the_order_in_which_they_are_ser
                 if isinstance(event, Reading):
                     order.append(name)
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(180):
             readers = [asyncio.create_task(read("long", "word " * 50))]
             while not told["long"]:
                 await asyncio.sleep(0.001)
@@ -398,7 +396,7 @@ def test_whoever_asks_whether_there_is_room_is_answered_at_once_and_as_who_joins
         with engine._thread.lock:  # held by whoever plans; nobody waits for it here
             asking = asyncio.to_thread(engine.check_room)
             with pytest.raises(QueueFull):
-                await asyncio.wait_for(asking, 20)
+                await asyncio.wait_for(asking, 180)
         for stream in streams:
             await stream.aclose()
         engine.check_room()
@@ -409,6 +407,7 @@ def test_whoever_asks_whether_there_is_room_is_answered_at_once_and_as_who_joins
     asyncio.run(fill())
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_a_loop_that_is_gone_ends_its_requests(engine: SlotEngine, loaded: LoadedModel) -> None:
     """Its reader can never be told anything again."""
     loop = asyncio.new_event_loop()
@@ -417,7 +416,7 @@ def test_a_loop_that_is_gone_ends_its_requests(engine: SlotEngine, loaded: Loade
     loop.close()
 
     async def until_free() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(180):
             while engine.num_running:
                 await asyncio.sleep(0.002)
 
@@ -442,7 +441,7 @@ def test_closing_tells_everybody_at_once_though_a_step_takes_long(
     def run(self: Stepper, answering, chunks):  # type: ignore[no-untyped-def]
         if answering:
             begun.set()
-            goes_on.wait(60)
+            goes_on.wait(600)
         return whole(self, answering, chunks)
 
     monkeypatch.setattr(Stepper, "run", run)
@@ -454,7 +453,7 @@ def test_closing_tells_everybody_at_once_though_a_step_takes_long(
         readers = [asyncio.create_task(each) for each in asked]
         while not begun.is_set():
             await asyncio.sleep(0.005)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(180):
             await engine.close("it is late")
             told = await asyncio.gather(*readers, return_exceptions=True)
         return list(told)

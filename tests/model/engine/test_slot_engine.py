@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from model import checkpoint
 from model.checkpoint import LoadedModel
-from model.engine import engine_thread
 from model.engine.errors import (
-    EngineBroken,
     EngineClosed,
-    GenerationFailed,
-    OutOfMemory,
     PromptTooLong,
     QueueFull,
 )
-from model.engine.network import Network
-from model.engine.request import Event, Finished, Piece, Reading, SamplingSettings, Waiting
+from model.engine.request import Event, Finished, Piece, Reading, Waiting
 from model.engine.slot_engine import SlotEngine
+from model.engine.step import Stepper
 from model.engine.warm_up import warm_up
 from tests.model.engine.asking import (
     DRAWN,
@@ -120,10 +116,30 @@ def test_the_answer_is_clamped_to_what_the_context_leaves(loaded: LoadedModel) -
     assert events[-1] == Finished("length", len(request.input_ids), 3)
 
 
-def test_those_who_wait_are_told_their_place(engine: SlotEngine, loaded: LoadedModel) -> None:
+def held_steps(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """No step is taken before this is set."""
+    whole, goes_on = Stepper.run, threading.Event()
+
+    def run(self: Stepper, answering: Any, chunks: Any) -> Any:
+        goes_on.wait(300)
+        return whole(self, answering, chunks)
+
+    monkeypatch.setattr(Stepper, "run", run)
+    return goes_on
+
+
+def test_those_who_wait_are_told_their_place(
+    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_there = held_steps(monkeypatch)
+
     async def three() -> list[list[Event]]:
         requests = [ask(loaded, f"Question {number}") for number in range(3)]
-        return await asyncio.gather(*(all_events(engine, request) for request in requests))
+        asking = [asyncio.ensure_future(all_events(engine, request)) for request in requests]
+        while engine.num_running + engine.num_waiting < 3:
+            await asyncio.sleep(0.001)
+        all_there.set()
+        return await asyncio.gather(*asking)
 
     first, second, third = asyncio.run(three())
     assert not [event for event in first if isinstance(event, Waiting) and event.position > 1]
@@ -137,6 +153,7 @@ def test_those_who_wait_are_told_their_place(engine: SlotEngine, loaded: LoadedM
     assert all(isinstance(events[-1], Finished) for events in (first, second, third))
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_closing_the_stream_ends_the_generation_within_one_token(
     engine: SlotEngine, loaded: LoadedModel
 ) -> None:
@@ -155,6 +172,7 @@ def test_closing_the_stream_ends_the_generation_within_one_token(
     assert at_end - made <= 1 and at_end < 1000
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_a_full_line_refuses_at_once(loaded: LoadedModel) -> None:
     async def too_many() -> None:
         engine = SlotEngine(loaded, max_waiting=1, num_slots=1)
@@ -171,133 +189,25 @@ def test_a_full_line_refuses_at_once(loaded: LoadedModel) -> None:
     asyncio.run(too_many())
 
 
-def test_one_who_leaves_the_line_is_never_answered(engine: SlotEngine, loaded: LoadedModel) -> None:
+def test_one_who_leaves_the_line_is_never_answered(
+    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_left = held_steps(monkeypatch)
+
     async def leave() -> int:
         first = asyncio.create_task(all_events(engine, ask(loaded, "First")))
-        await asyncio.sleep(0)
+        while not engine.num_running:
+            await asyncio.sleep(0.001)
         waiting = engine.stream(ask(loaded, "Second"))
         await anext(waiting)
         await waiting.aclose()
+        has_left.set()
         finished = (await first)[-1]
         assert isinstance(finished, Finished)
         return finished.num_completion_tokens
 
     num_tokens = asyncio.run(leave())
     assert engine.num_waiting == 0 and engine.num_tokens_made == num_tokens
-
-
-def broken(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def advance(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(Network, "advance", advance)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        torch.OutOfMemoryError("CUDA out of memory."),
-        RuntimeError(
-            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
-        ),
-    ],
-)
-def test_out_of_memory_fails_one_request_and_the_next_one_works(
-    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    request = ask(loaded, "Too much", picture())
-    with monkeypatch.context() as patch:
-        broken(error, patch)
-        with pytest.raises(OutOfMemory) as failed:
-            answer(engine, request)
-    assert failed.value.num_tokens == len(request.input_ids) and failed.value.num_pictures == 1
-    assert answer(engine, request)
-
-
-def test_a_failure_of_the_network_is_told_and_the_next_one_works(
-    engine: SlotEngine, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        broken(IndexError("index out of range"), patch)
-        with pytest.raises(GenerationFailed, match="IndexError"):
-            answer(engine, ask(loaded, "Hi"))
-    assert answer(engine, ask(loaded, "Hi"))
-
-
-def fail_all(
-    loaded: LoadedModel, engine: SlotEngine, num_requests: int
-) -> tuple[list[BaseException | list[Event]], BaseException | None]:
-    """What requests asked together end with, and what one asked afterwards ends with; never hangs."""
-
-    async def ask_all() -> tuple[list[BaseException | list[Event]], BaseException | None]:
-        asked = (all_events(engine, ask(loaded, f"Question {number}")) for number in range(num_requests))
-        async with asyncio.timeout(20):
-            ended = await asyncio.gather(*asked, return_exceptions=True)
-            try:
-                await all_events(engine, ask(loaded, "And now?"))
-            except EngineBroken as error:
-                return ended, error
-        return ended, None
-
-    return asyncio.run(ask_all())
-
-
-def test_when_the_thread_breaks_everybody_is_told_and_so_is_the_worker(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a fault of the device even the giving back of memory raises."""
-
-    def faulty() -> None:
-        raise RuntimeError("CUDA error: device-side assert triggered")
-
-    reasons: list[str] = []
-    engine = SlotEngine(loaded, on_broken=reasons.append)
-    with monkeypatch.context() as patch:
-        broken(MemoryError(), patch)
-        patch.setattr(engine_thread, "give_memory_back", faulty)
-        ended, afterwards = fail_all(loaded, engine, 3)
-    assert {type(end) for end in ended} == {EngineBroken}
-    assert isinstance(afterwards, EngineBroken) and "device-side assert" in str(afterwards)
-    assert len(reasons) == 1 and "device-side assert" in reasons[0]
-    assert engine.num_running == engine.num_waiting == 0
-    asyncio.run(engine.close())
-
-
-def test_a_fault_of_the_device_breaks_the_engine_because_no_later_answer_could_succeed(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reasons: list[str] = []
-    engine = SlotEngine(loaded, on_broken=reasons.append)
-    with monkeypatch.context() as patch:
-        broken(torch.AcceleratorError("CUDA error: an illegal memory access"), patch)
-        ended, afterwards = fail_all(loaded, engine, 2)
-    assert [type(end) for end in ended] == [EngineBroken, EngineBroken] and afterwards is not None
-    assert len(reasons) == 1 and "illegal memory access" in reasons[0]
-    asyncio.run(engine.close())
-
-
-@pytest.mark.parametrize(
-    ("value", "sampling"),
-    [(float("nan"), GREEDY), (float("nan"), DRAWN), (float("inf"), DRAWN), (float("-inf"), GREEDY)],
-)
-def test_scores_that_are_no_numbers_are_told_with_the_remedy_instead_of_rubbish(
-    engine: SlotEngine,
-    loaded: LoadedModel,
-    monkeypatch: pytest.MonkeyPatch,
-    value: float,
-    sampling: SamplingSettings,
-) -> None:
-    whole = Network.scores
-
-    def scores(*args: Any) -> torch.Tensor:
-        return whole(*args).fill_(value)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Network, "scores", scores)
-        with pytest.raises(GenerationFailed, match="--dtype float32"):
-            answer(engine, ask(loaded, "Hi", sampling=sampling))
-    assert answer(engine, ask(loaded, "Hi", sampling=sampling))
 
 
 def test_a_warm_up_reads_a_picture_and_writes_a_token(loaded: LoadedModel) -> None:
@@ -315,6 +225,7 @@ def test_a_context_too_small_for_a_picture_is_no_reason_to_fail_the_warm_up(load
     asyncio.run(cramped.close())
 
 
+@pytest.mark.usefixtures("slow_steps")
 def test_closing_the_engine_ends_what_runs_and_what_waits_with_the_reason(loaded: LoadedModel) -> None:
     async def close_all() -> list[object]:
         engine = SlotEngine(loaded)
