@@ -34,6 +34,7 @@ from tests.app.finished_run import (
 )
 from tests.app.test_worker_process import wait_for
 from tests.browser.running_page import environment
+from tests.held_process import HeldProcess
 from tests.scripts.local_hub import TOKEN, LocalHub, local_hub
 
 
@@ -228,10 +229,13 @@ def test_whole_results_of_one_name_are_different_models_and_none_has_its_base_s_
     assert len(set(worker.names)) == 3
 
 
-def test_a_merge_that_is_stopped_leaves_nothing(house: House) -> None:
-    house.copies.merge(OTHER)
-    house.copies.work.stop(180)
-    assert house.copies.work.state.phase == "stopped"
+def test_a_merge_that_is_stopped_leaves_nothing(house: House, tmp_path: Path) -> None:
+    process = HeldProcess(tmp_path / "held", "scripts.convert_checkpoint")
+    copies = ResultCopies(house.results, environment() | process.environment)
+    with process.held():  # or it might be done before it is stopped
+        copies.merge(OTHER)
+        copies.work.stop(180)
+    assert copies.work.state.phase == "stopped"
     assert not (house.runs / OTHER / "merged").exists() and not list((house.runs / OTHER).glob(".merged-*"))
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from scripts.install_chromium import find_chromium
 from tests.browser.running_page import RunningPage, write_checkpoints
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import PATIENCE, Visitor, new_context
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -22,13 +22,6 @@ CHROMIUM_FLAGS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test also starts the program, which takes its time where other work runs beside it."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="package")
@@ -61,7 +54,9 @@ def running(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_FLAGS))
+        chromium = playwright.chromium.launch(
+            executable_path=find_chromium(), args=list(CHROMIUM_FLAGS), timeout=PATIENCE
+        )
         yield chromium
         chromium.close()
 
@@ -73,7 +68,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visitor]]:
 
     def open_page(running: RunningPage, *, beside: Visitor | None = None, **context: Any) -> Visitor:
         if beside is None:
-            made = browser.new_context(**({"viewport": {"width": 1200, "height": 800}} | context))
+            made = new_context(browser, **({"viewport": {"width": 1200, "height": 800}} | context))
             contexts.append(made)
         else:
             made = beside.page.context

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -12,13 +13,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "model" / "demo"
-START_SECONDS = 240.0
+START_SECONDS = 600.0
 """Far more than it takes: a machine that trains a model beside the tests has little left for them."""
 
 ENDLESS_TOKENS = 30_000
@@ -51,24 +53,21 @@ def environment() -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @dataclass
 class RunningPage:
-    """One running program. `folder` holds its database and pictures."""
+    """One running program. `folder` holds its database and pictures; `port` is the one that it finds free, and the same
+    when it is started again. `environment` comes beside the usual one."""
 
     folder: Path
     arguments: tuple[str, ...] = ()
-    port: int = field(default_factory=free_port)
+    port: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _began: float = 0.0
     seconds_to_http: float = 0.0
     seconds_to_ready: float = 0.0
     load_before: float = 0.0
+    _held_port: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -96,7 +95,7 @@ class RunningPage:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=environment(),
+                env=environment() | self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -106,6 +105,8 @@ class RunningPage:
                 raise RuntimeError(f"the page did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.2)
         self.seconds_to_http = time.monotonic() - began
+        if self._held_port is not None:
+            self._held_port.close()
         return self
 
     def wait_until_ready(self) -> RunningPage:
@@ -127,16 +128,19 @@ class RunningPage:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait()
 
     def crash(self) -> None:
-        """End the page's process alone, without a chance to tidy up."""
+        """End the page's process alone, without a chance to tidy up. Its port is kept until it is started again."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait()
+        self._held_port = socket.socket()
+        self._held_port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held_port.bind(("127.0.0.1", self.port))
 
     def worker_ids(self) -> list[int]:
         """Process ids of the workers that this page has started."""
@@ -147,7 +151,7 @@ class RunningPage:
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """What the database says, asked past the program."""
-        connection = sqlite3.connect(f"file:{self.folder / 'chats.db'}?mode=ro", uri=True, timeout=10)
+        connection = sqlite3.connect(f"file:{self.folder / 'chats.db'}?mode=ro", uri=True, timeout=120)
         connection.row_factory = sqlite3.Row
         try:
             return [dict(row) for row in connection.execute(query, values)]
@@ -175,15 +179,18 @@ class RunningPage:
                 return False
             address = f"http://127.0.0.1:{words[words.index('--port') + 1]}/health"
             try:
-                with urllib.request.urlopen(address, timeout=2) as answer:
+                with urllib.request.urlopen(address, timeout=10) as answer:
                     return json.load(answer)["state"] == "ready"
             except (urllib.error.URLError, OSError):
                 return False
         return False
 
     def _answers(self) -> bool:
+        if not self.port:
+            found = re.search(r"is at http://127\.0\.0\.1:(\d+)/", self.log.read_text(errors="replace"))
+            self.port = int(found[1]) if found else 0
         try:
-            with urllib.request.urlopen(self.url, timeout=2) as answer:
+            with urllib.request.urlopen(self.url, timeout=10) as answer:
                 return answer.status == 200
         except urllib.error.HTTPError:
             return True

@@ -9,17 +9,6 @@ from tests.browser.running_page import RunningPage
 from tests.browser.visitor import Visitor
 
 
-def test_stop_pressed_before_the_question_is_accepted_stops_that_question(visitor: Visitor) -> None:
-    visitor.longest(1700)
-    for number in (1, 2):  # in a new chat, and in one with an earlier answer
-        visitor.write("Tell me a very long story.")
-        visitor.page.evaluate("() => { loop.submit(); loop.act('stop'); }")
-        visitor.page.wait_for_function(
-            "count => document.querySelectorAll('#thread .question').length === count", arg=number
-        )
-        assert visitor.wait_for_end() == "stopped"
-
-
 def test_who_moves_on_right_after_sending_is_not_pulled_back(visitor: Visitor) -> None:
     visitor.longest(20)
     visitor.write("Left behind")
@@ -117,19 +106,6 @@ def test_the_keyboard_stays_on_the_button_that_it_pressed(visitor: Visitor) -> N
         visitor.page.wait_for_timeout(300)
         visitor.wait_for_end()
         visitor.page.wait_for_function(f"name => ({focused})() === name", arg=name)
-
-
-def test_escape_closes_the_settings_before_it_stops_and_the_focus_goes_back(visitor: Visitor) -> None:
-    visitor.longest(1700)
-    visitor.ask("Tell me a very long story.")
-    visitor.page.focus('.top [data-do="drawer"]')
-    visitor.page.keyboard.press("Enter")
-    visitor.page.wait_for_function("() => document.querySelector('#drawer').contains(document.activeElement)")
-    visitor.page.keyboard.press("Escape")
-    assert visitor.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Settings"
-    assert visitor.page.locator("#composer").get_attribute("data-busy") == "yes"
-    visitor.page.keyboard.press("Escape")
-    assert visitor.wait_for_end() == "stopped"
 
 
 def test_shapes_can_be_put_down_by_keyboard_without_the_cursor_in_the_picture(visitor: Visitor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from tests.app.test_worker_process import wait_for
 from tests.browser.running_page import RunningPage, example_question
 from tests.browser.visitor import Visitor, choose
 
@@ -24,8 +25,7 @@ def test_a_picture_and_a_question_get_a_streamed_answer_that_is_also_in_the_log(
     (asked,) = running.questions(visitor.conversation)
     assert asked["text"] == question
     assert running.rows("SELECT * FROM turn_pictures WHERE turn_id = ?", asked["id"])
-    shown = visitor.page.locator("#thread .picture img")
-    assert shown.evaluate("image => image.complete && image.naturalWidth > 0")
+    visitor.page.wait_for_function("document.querySelector('#thread .picture img').naturalWidth > 0")
     assert visitor.page.input_value("#draft") == ""
 
 
@@ -54,27 +54,6 @@ def test_a_follow_up_stands_below_the_first_answer(visitor: Visitor, running: Ru
     assert answers[1]["num_prompt_tokens"] > answers[0]["num_prompt_tokens"]
 
 
-def test_stop_ends_the_answer_and_keeps_what_had_come(visitor: Visitor, running: RunningPage) -> None:
-    visitor.longest(1500)
-    visitor.ask("Tell me a long story.")
-    visitor.wait_for_text()
-    visitor.page.click("#stop")
-    assert visitor.wait_for_end() == "stopped"
-    assert "Stopped" in visitor.reply.locator(".ending").inner_text()
-    (answer,) = running.answers(visitor.conversation)
-    assert answer["finish_reason"] == "stopped"
-    assert len(answer["text"]) > 3
-    assert answer["text"] == visitor.raw()
-
-
-def test_escape_stops_too(visitor: Visitor) -> None:
-    visitor.longest(1500)
-    visitor.ask("Tell me a long story.")
-    visitor.wait_for_text()
-    visitor.page.keyboard.press("Escape")
-    assert visitor.wait_for_end() == "stopped"
-
-
 def test_retry_gives_a_second_version_and_keeps_the_first(visitor: Visitor, running: RunningPage) -> None:
     visitor.longest(25)
     visitor.choose("temperature", 1.5)
@@ -83,7 +62,7 @@ def test_retry_gives_a_second_version_and_keeps_the_first(visitor: Visitor, runn
     visitor.wait_for_end()
     first = visitor.raw()
     visitor.reply.locator('.tools [data-do="retry"]').click()
-    visitor.page.wait_for_selector("#thread .reply .count", timeout=30_000)
+    visitor.page.wait_for_selector("#thread .reply .count")
     visitor.wait_for_end()
     second = visitor.raw()
     assert visitor.reply.locator(".count").inner_text() == "2/2"
@@ -138,8 +117,7 @@ def test_thumbs_are_kept_and_taken_back(visitor: Visitor, running: RunningPage) 
             "([name, on]) => document.querySelector(`#thread .reply [aria-label='${name}']`).ariaPressed === on",
             arg=[name, "true" if kept else "false"],
         )
-        visitor.page.wait_for_timeout(400)
-        assert running.answers(visitor.conversation)[0]["rating"] == kept
+        wait_for(lambda: running.answers(visitor.conversation)[0]["rating"] == kept)  # noqa: B023 - called at once
 
 
 def test_reloading_finds_the_conversation_again(visitor: Visitor) -> None:
@@ -156,23 +134,6 @@ def test_reloading_finds_the_conversation_again(visitor: Visitor) -> None:
     visitor.page.get_by_role("button", name="Is it here tomorrow?", exact=True).click()
     visitor.page.wait_for_selector("#thread .reply")
     assert visitor.raw() == before
-
-
-def test_reloading_in_mid_answer_stops_it_and_offers_to_retry(visitor: Visitor, running: RunningPage) -> None:
-    visitor.longest(1700)
-    visitor.ask("Tell me a very long story.")
-    visitor.wait_for_text()
-    conversation = visitor.conversation
-    visitor.page.reload()
-    visitor.page.wait_for_selector('#thread .reply[data-state="stopped"]', timeout=20_000)
-    assert "closed or reloaded" in visitor.reply.locator(".ending").inner_text()
-    (answer,) = running.answers(conversation)
-    assert answer["finish_reason"] == "stopped" and answer["text"]
-    visitor.longest(20)
-    visitor.reply.locator('.ending [data-do="retry"]').click()
-    visitor.page.wait_for_selector("#thread .reply .count")
-    visitor.wait_for_end()
-    assert len(running.answers(conversation)) == 2
 
 
 def test_send_pressed_twice_makes_one_turn(visitor: Visitor, running: RunningPage) -> None:
@@ -214,26 +175,6 @@ def test_two_tabs_on_one_conversation_lose_nothing(
     assert texts == ["From the first tab", "From the second tab", "From the first tab again"]
     assert [each["text"] for each in running.questions(conversation)] == texts
     assert all(each["is_shown"] for each in running.answers(conversation))
-
-
-def test_a_second_tab_sees_an_answer_end_that_the_first_one_streams(
-    visit: Callable[..., Visitor], visitor: Visitor, running: RunningPage
-) -> None:
-    visitor.longest(700)
-    visitor.ask("Tell both of us")
-    visitor.wait_for_text()
-    other = visit(running, beside=visitor)
-    other.go(f"?c={visitor.conversation}")
-    other.page.wait_for_selector("#thread .reply")
-    if other.reply.get_attribute("data-state") == "running":
-        other.write("May I ask, too?")
-        other.page.press("#draft", "Enter")
-        assert "being answered right now" in other.notice()
-        assert other.page.input_value("#draft") == "May I ask, too?"
-    visitor.wait_for_end()
-    other.page.wait_for_selector('#thread .reply:not([data-state="running"])', timeout=20_000)
-    assert other.raw() == visitor.raw()
-    assert len(running.questions(visitor.conversation)) == 1
 
 
 def test_another_chat_can_be_opened_while_an_answer_comes(visitor: Visitor, running: RunningPage) -> None:
@@ -280,6 +221,15 @@ def test_conversations_are_searched_renamed_and_deleted(visitor: Visitor, runnin
     assert not running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
 
 
+_WATCH_COPY = """
+() => {
+  const use = document.querySelector('#thread [aria-label="Copy the question"] use');
+  window.icons = [];
+  new MutationObserver(() => window.icons.push(use.getAttribute("href"))).observe(use, { attributes: true });
+}
+"""
+
+
 def test_an_answer_and_a_question_are_copied_as_they_were_written(visitor: Visitor) -> None:
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.longest(20)
@@ -290,11 +240,12 @@ def test_an_answer_and_a_question_are_copied_as_they_were_written(visitor: Visit
         "async text => await navigator.clipboard.readText() === text", arg=visitor.raw()
     )
     visitor.page.locator("#thread .question").hover()
+    visitor.page.evaluate(_WATCH_COPY)
     visitor.page.get_by_label("Copy the question").click()
     visitor.page.wait_for_function(
         "async () => await navigator.clipboard.readText() === '**What** is `this`?'"
     )
-    assert visitor.page.locator('.question use[href="#icon-check"]').count() == 1  # it says that it did
+    visitor.page.wait_for_function("window.icons.includes('#icon-check')")  # it says for a moment that it did
 
 
 def test_below_an_answer_stand_model_time_and_speed(visitor: Visitor) -> None:

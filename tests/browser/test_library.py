@@ -11,7 +11,7 @@ from uuid import uuid4
 from playwright.sync_api import Page
 
 from tests.browser.running_page import RunningPage, example_question
-from tests.browser.visitor import SECONDS, Visitor
+from tests.browser.visitor import Visitor, toasted
 
 
 def ask(visitor: Visitor, *texts: str) -> None:
@@ -47,12 +47,11 @@ def numbered(page: Page, number: int) -> None:
     page.wait_for_function(
         "number => document.querySelector('#number').textContent === String(number)",
         arg=number,
-        timeout=20 * SECONDS,
     )
 
 
 def said(page: Page, words: str) -> None:
-    page.wait_for_selector(f'#toast:not([hidden]) .words:text("{words}")', timeout=20 * SECONDS)
+    toasted(page, words)
 
 
 def test_a_wrong_answer_becomes_a_corrected_example_in_an_export(
@@ -76,7 +75,7 @@ def test_a_wrong_answer_becomes_a_corrected_example_in_an_export(
     page.wait_for_selector("#rows .row-shown")
     assert "A blue circle and a red star." in page.locator("#rows pre").inner_text()
     page.click("#rows [data-do=export-check]")
-    page.wait_for_selector("#check .tokens", timeout=30 * SECONDS)
+    page.wait_for_selector("#check .tokens")
     learnt = page.eval_on_selector_all("#check .learnt", "all => all.map(each => each.textContent).join('')")
     assert "A blue circle and a red star." in learnt.replace("▁", " ") and "stands here" not in learnt
     page.keyboard.press("Escape")
@@ -86,11 +85,11 @@ def test_a_wrong_answer_becomes_a_corrected_example_in_an_export(
     assert not page.locator("#check").is_visible()
     page.fill("#check-row input", "1")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#check .tokens", timeout=30 * SECONDS)
+    page.wait_for_selector("#check .tokens")
     page.keyboard.press("Escape")
 
     page.click("#make")
-    page.wait_for_selector('#job[data-phase="done"]', timeout=30 * SECONDS)
+    page.wait_for_selector('#job[data-phase="done"]')
     with page.expect_download() as fetched:
         page.locator("#made a").first.click()
     packed = tmp_path / "export.zip"

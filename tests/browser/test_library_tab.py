@@ -14,7 +14,7 @@ from conversations.filters import Filters
 from tests.app.library_log import BOB, SmallLog, answered, write
 from tests.app.served_page import ServedPage, served
 from tests.browser.test_face import PHONE
-from tests.browser.visitor import SECONDS
+from tests.browser.visitor import new_context
 
 LOGINS = {"logins": {"ann": "one"}, "admins": {"root": "two"}}
 
@@ -41,15 +41,15 @@ def sign_in(browser, page_served: ServedPage) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_page(name: str, password: str, **context) -> Page:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | context)))
+        contexts.append(new_context(browser, **({"viewport": {"width": 1280, "height": 800}} | context)))
         page = contexts[-1].new_page()
         page.goto(page_served.url + "?library")
         page.fill("[name=username]", name)
         page.fill("[name=password]", password)
         page.click("#sign-in button")
-        page.wait_for_selector("html[data-loop=ready]", timeout=60 * SECONDS)
+        page.wait_for_selector("html[data-loop=ready]")
         page.goto(page_served.url + "?library")
-        page.wait_for_selector("html[data-loop=ready]", timeout=60 * SECONDS)
+        page.wait_for_selector("html[data-loop=ready]")
         return page
 
     yield open_page
@@ -58,7 +58,7 @@ def sign_in(browser, page_served: ServedPage) -> Iterator[Callable[..., Page]]:
 
 
 def chosen(page: Page, answer: int) -> None:
-    page.wait_for_selector(f'#desk .case[data-answer="{answer}"]', timeout=20 * SECONDS)
+    page.wait_for_selector(f'#desk .case[data-answer="{answer}"]')
 
 
 def test_only_an_admin_sees_that_there_is_a_library(log: SmallLog, sign_in: Callable[..., Page]) -> None:
@@ -66,7 +66,7 @@ def test_only_an_admin_sees_that_there_is_a_library(log: SmallLog, sign_in: Call
     root.wait_for_selector('.room[data-view="library"] .entry')
     assert root.locator(".entry").count() == 2 and "secret" not in root.locator("#library").inner_text()
     ann = sign_in("ann", "one")
-    ann.wait_for_selector("#account:not([hidden])", timeout=20 * SECONDS)  # the program has answered
+    ann.wait_for_selector("#account:not([hidden])")  # the program has answered
     ann.wait_for_timeout(1000)
     assert not ann.locator("#views").is_visible() and not ann.locator("#library").is_visible()
     ann.evaluate("loop.curation.say('queue', {filters: {}, key: 'k'})")
@@ -117,7 +117,7 @@ def test_an_answer_is_rated_with_keys_and_told_why(
     page, curation = sign_in("root", "two"), page_served.store.curation
 
     def until(rating: str | None, reasons: tuple[str, ...], *notes: str) -> None:
-        for _ in range(100):
+        for _ in range(1800):
             item = curation.item(log.plain)
             if (item.rating, item.reasons) == (rating, reasons) and item.note in notes:
                 return
@@ -178,22 +178,20 @@ def test_near_duplicates_are_thinned_out_and_a_file_is_brought_in(
     page.wait_for_selector(".entry")
     page.click('#library [role=tab][data-value="groups"]')
     page.locator(f'.member[data-answer="{other}"] [data-do=library-keep]').click()
-    page.wait_for_selector('#groups .faint:text("No near-duplicates")', timeout=20 * SECONDS)
+    page.wait_for_selector('#groups .faint:text("No near-duplicates")')
     assert store.curation.item(log.wrong).state == "rejected"
     page.click("#toast [data-do=undo]")
-    page.wait_for_selector("#groups .member", timeout=20 * SECONDS)
+    page.wait_for_selector("#groups .member")
     assert store.curation.item(log.wrong).state == "pending"
 
     record = {"conversations": [{"from": "human", "value": "Brought?"}, {"from": "gpt", "value": "Indeed."}]}
     (tmp_path / "train.json").write_text(json.dumps([record]))
     page.click('#library [role=tab][data-value="import"]')
     page.set_input_files("#library-file", str(tmp_path / "train.json"))
-    page.wait_for_selector('#import-job[data-phase="done"]', timeout=20 * SECONDS)
+    page.wait_for_selector('#import-job[data-phase="done"]')
     (brought,) = store.curation.page(Filters(text="brought"))
     assert brought.answer == "Indeed."
     page.set_input_files("#library-file", str(tmp_path / "train.json"))
-    page.wait_for_selector(
-        '#import-job[data-phase="failed"] .words:text("imported before")', timeout=20 * SECONDS
-    )
+    page.wait_for_selector('#import-job[data-phase="failed"] .words:text("imported before")')
     store.delete(BOB, twin.conversation_id)  # the other tests see the log as it was
     store.delete("user:root", brought.conversation_id)

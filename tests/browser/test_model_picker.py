@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.browser.running_page import DEMO, ENDLESS_TOKENS, RunningPage
-from tests.browser.visitor import SECONDS, Visitor
+from tests.browser.visitor import Visitor
 
 needs_the_shipped_model = pytest.mark.skipif(
     not (DEMO / "model.safetensors").is_file(),
     reason="model/demo has no weights yet; make demo-model trains such a model",
 )
-A_LOAD = 120 * SECONDS
 
 
 @pytest.fixture
@@ -41,7 +40,6 @@ def runs(person: Visitor, name: str) -> None:
         " && document.querySelector('#picker .job').hidden"
         " && document.querySelector('#state').dataset.tone === 'ready'",
         arg=name,
-        timeout=A_LOAD,
     )
 
 
@@ -51,7 +49,7 @@ def switch(person: Visitor, model: str) -> None:
 
 
 def refusal(person: Visitor) -> str:
-    person.page.wait_for_selector("#picker .refusal:not([hidden])", timeout=A_LOAD)
+    person.page.wait_for_selector("#picker .refusal:not([hidden])")
     return person.page.locator("#picker .refusal").inner_text()
 
 

@@ -17,7 +17,7 @@ class Intruder:
     """A program with a cookie of its own that talks to the page's endpoints as a browser's script would."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = httpx.Client(base_url=url, timeout=180)
         self.client.get("/")  # gets a cookie
         self.config = self.client.get("/config").json()
         self.session = "intruder"
@@ -78,7 +78,7 @@ def test_the_owner_gets_the_picture_and_nobody_else_does(
     for address in (f"pictures/{secret['sha256']}", f"pictures/{secret['sha256']}/thumb"):
         assert visitor.page.request.get(visitor.url + address).status == 200
         assert intruder.client.get("/" + address).status_code == 404
-        assert httpx.get(visitor.url + address).status_code == 404
+        assert httpx.get(visitor.url + address, timeout=180).status_code == 404
         for detour in (f"/gradio_api/file={address}", f"//{address}", f"/{address}/../{secret['sha256']}"):
             assert intruder.client.get(detour).status_code in (403, 404)
 
@@ -191,6 +191,7 @@ def test_a_picture_from_elsewhere_in_an_answer_is_never_asked_for(visitor: Visit
 
 
 def test_the_pages_process_holds_no_torch(running: RunningPage) -> None:
+    running.wait_until_ready()
     assert running.process is not None
     maps = Path(f"/proc/{running.process.pid}/maps").read_text()
     assert "libtorch" not in maps

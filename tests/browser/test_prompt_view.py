@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser.running_page import RunningPage, example_question
-from tests.browser.visitor import SECONDS, Visitor
+from tests.browser.visitor import Visitor
 
 
 def test_the_prompt_of_an_answer_is_shown_as_the_worker_counted_it(
@@ -17,7 +17,7 @@ def test_the_prompt_of_an_answer_is_shown_as_the_worker_counted_it(
     visitor.wait_for_end()
     page = visitor.page
     visitor.reply.locator('[data-do="see-prompt"]').click()
-    page.wait_for_selector("#prompt .tokens", timeout=30 * SECONDS)
+    page.wait_for_selector("#prompt .tokens")
     shown = page.locator("#prompt .tokens").inner_text()
     assert "Human: " in shown and "<b>this</b>" in shown and shown.startswith("<s>")
     learnt = page.eval_on_selector_all("#prompt .learnt", "all => all.map(each => each.textContent).join('')")

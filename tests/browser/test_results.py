@@ -13,9 +13,8 @@ from tests.app.finished_run import JOB, OTHER, finish, write_base_and_adapters
 from tests.app.test_worker_process import wait_for
 from tests.browser.finished_page import FinishedPage, finished_page
 from tests.browser.test_face import PHONE
-from tests.browser.visitor import SECONDS, Visitor
+from tests.browser.visitor import Visitor, new_context, toasted
 
-LONG = 120 * SECONDS
 NAME = "Corrected-colours"
 
 
@@ -28,7 +27,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedPage]:
     with finished_page(folder, base) as page:
         page.add(finish(page.runs, JOB, "Corrected colours", base))
         page.add(finish(page.runs, OTHER, "Of another base", Path("/no/such/base")))
-        assert page.worker.wait_until_ready(200).phase == "ready"
+        assert page.worker.wait_until_ready(600).phase == "ready"
         yield page
 
 
@@ -37,13 +36,13 @@ def sign_in(browser, done: FinishedPage) -> Iterator[Callable[..., Visitor]]:
     contexts = []
 
     def open_page(name: str, password: str, address: str = "", **context) -> Visitor:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
+        contexts.append(new_context(browser, **({"viewport": {"width": 1280, "height": 900}} | context)))
         page = contexts[-1].new_page()
         page.goto(done.url)
         page.fill("[name=username]", name)
         page.fill("[name=password]", password)
         page.click("#sign-in button")
-        page.wait_for_selector("html[data-loop=ready]", timeout=90 * SECONDS)
+        page.wait_for_selector("html[data-loop=ready]")
         return Visitor(page, done.url).go(address).wait_until_ready()
 
     yield open_page
@@ -56,8 +55,8 @@ def results_of(page: Page, name: str) -> None:
     if page.locator('.room[data-side="closed"]').count():
         page.click(".opener")
     page.get_by_text(name).first.click()
-    page.wait_for_selector("#results .outcome .deeds button", timeout=30 * SECONDS)
-    page.wait_for_selector("#results .pair-of-answers", timeout=30 * SECONDS)
+    page.wait_for_selector("#results .outcome .deeds button")
+    page.wait_for_selector("#results .pair-of-answers")
 
 
 def ask(person: Visitor, done: FinishedPage, owner: str) -> str:
@@ -84,16 +83,14 @@ def test_what_was_learned_is_chatted_with_and_taken_away_again(
     page.wait_for_function("document.querySelectorAll('#results .pair-of-answers').length === 1")
 
     page.click("#results .ask-now")
-    page.wait_for_function(
-        "document.querySelectorAll('#results .now .said[data-mark]').length === 2", timeout=LONG
-    )
+    page.wait_for_function("document.querySelectorAll('#results .now .said[data-mark]').length === 2")
     base, tuned = page.locator("#results .now .said p").all_inner_texts()
     assert base != tuned and base and tuned
     assert NAME in page.locator("#results .now").inner_text()
 
     page.get_by_role("button", name="Chat with it").click()
-    page.wait_for_selector('.room[data-view="chat"]', timeout=LONG)
-    page.wait_for_function(f"document.querySelector('#which-model').value === '{NAME}'", timeout=LONG)
+    page.wait_for_selector('.room[data-view="chat"]')
+    page.wait_for_function(f"document.querySelector('#which-model').value === '{NAME}'")
     assert ask(root, done, "user:root") == NAME
     page.select_option("#which-model", label="tiny")
     assert ask(root, done, "user:root") == "tiny"
@@ -106,8 +103,8 @@ def test_what_was_learned_is_chatted_with_and_taken_away_again(
     page.click('#views [data-do="show-training"]')
     results_of(page, "Corrected colours")
     page.get_by_role("button", name="Unload").click()
-    page.wait_for_selector('#results .deeds:not(:has([data-do="result-unload"]))', timeout=LONG)
-    assert "is unloaded" in page.locator("#toast").inner_text()
+    page.wait_for_selector('#results .deeds:not(:has([data-do="result-unload"]))')
+    toasted(page, "is unloaded")
     assert f"{NAME} is not loaded any more" in ann.notice()
     assert ask(ann, done, "user:ann") == "tiny"
     assert not root.faults and not root.external and not ann.faults
@@ -134,7 +131,7 @@ def test_a_base_that_is_gone_is_told_and_a_name_that_is_none_too(
     results_of(page, "Of another base")
     assert "trained on /no/such/base, but tiny is running" in page.locator("#results .note").inner_text()
     page.get_by_role("button", name="Switch to its base").click()
-    page.wait_for_selector("#toast.failed", timeout=30 * SECONDS)
+    page.wait_for_selector("#toast.failed")
     assert "/no/such/base is no longer there" in page.locator("#toast").inner_text()
     page.get_by_role("button", name="Put it on the Hub").click()
     page.fill('#to-hub [name="repo"]', "no name")
@@ -167,12 +164,10 @@ def test_while_a_run_has_its_place_a_question_waits_and_is_answered_when_the_mod
     done.worker.pause("run", lambda: "The model rests while “Corrected colours” is trained")
     try:
         wait_for(lambda: done.watch.now.paused and not done.watch.now.models)
-        person.page.get_by_text("The model rests while").first.wait_for(timeout=30 * SECONDS)
+        person.page.get_by_text("The model rests while").first.wait_for()
         person.page.wait_for_timeout(3000)  # a status or two later
         person.ask("What is it?")
-        person.page.locator("#thread .phase").get_by_text("The model rests while").wait_for(
-            timeout=30 * SECONDS
-        )
+        person.page.locator("#thread .phase").get_by_text("The model rests while").wait_for()
         assert person.reply.get_attribute("data-state") == "running"
     finally:
         done.worker.go_on("run")

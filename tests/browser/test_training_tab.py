@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from tests.app.training_page import TrainingPage, corrected, serving
 from tests.browser.running_page import environment
 from tests.browser.test_face import PHONE
-from tests.browser.visitor import SECONDS
+from tests.browser.visitor import SECONDS, new_context, toasted
 
 NUM_CORRECTED = 8
 
@@ -29,12 +29,12 @@ def open_page(browser: Browser, page_served: TrainingPage) -> Iterator[Callable[
     faults: list[str] = []
 
     def opened(address: str = "?training", **context) -> Page:
-        contexts.append(browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | context)))
+        contexts.append(new_context(browser, **({"viewport": {"width": 1280, "height": 900}} | context)))
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(page_served.url + address)
-        page.wait_for_selector("html[data-loop=ready]", timeout=60 * SECONDS)
-        page.wait_for_selector('.room[data-view="training"]', timeout=60 * SECONDS)
+        page.wait_for_selector("html[data-loop=ready]")
+        page.wait_for_selector('.room[data-view="training"]')
         return page
 
     yield opened
@@ -58,19 +58,18 @@ def order(page: Page, name: str, **fields: str) -> str:
     page.fill('[name="run_name"]', name)
     page.wait_for_selector("#counted-data:not([data-old])")
     page.click('#training-order [type="submit"]')
-    page.wait_for_selector(f'#run-name:text("{name}")', timeout=30 * SECONDS)
+    page.wait_for_selector(f'#run-name:text("{name}")')
     return page.url.partition("?training=")[2]
 
 
 def ended(page: Page, phase: str) -> None:
-    page.wait_for_selector(f'#run[data-phase="{phase}"]', timeout=300 * SECONDS)
+    page.wait_for_selector(f'#run[data-phase="{phase}"]')
 
 
 SMALL = {"max_steps": "3", "batch_size": "4", "micro_batch_size": "2", "num_asked": "2", "held_out_share": "0.5",
          "evaluate_every_steps": "1"}  # fmt: skip
 
 
-@pytest.mark.timeout(600)
 def test_a_run_is_ordered_watched_to_its_end_and_deleted(
     open_page: Callable[..., Page], page_served: TrainingPage
 ) -> None:
@@ -89,7 +88,7 @@ def test_a_run_is_ordered_watched_to_its_end_and_deleted(
         "loss, held-out loss, learning rate, tokens per second"
     )
     page.wait_for_selector('#run-log:text("step 3")')
-    assert page.inner_text("#run-list small") == "Done · lora"
+    page.wait_for_selector('#run-list small:text-is("Done · lora")')
     assert (
         page.evaluate(
             "document.querySelector('#run-list li').dataset.seen + document.querySelector('#run-log').dataset.seen"
@@ -112,7 +111,7 @@ def test_a_run_is_ordered_watched_to_its_end_and_deleted(
     assert folder.path.is_dir()
     page.click("[data-do=training-doom]")
     page.click("#ask-run [data-do=training-delete]")
-    page.wait_for_selector('#toast .words:text("colours was deleted")')
+    toasted(page, "colours was deleted")
     page.wait_for_selector('#run-list li:text("No run yet")')
     assert not folder.path.exists()
     assert page.is_visible("#training-order")
@@ -146,7 +145,7 @@ def test_the_data_is_checked_with_the_real_samples_and_the_check_ends_when_left(
     fill(page, held_out_share="0")
     page.wait_for_selector("#counted-data:not([data-old])")
     page.click("[data-do=training-check]")
-    page.wait_for_selector("#training-report .found", timeout=300 * SECONDS)
+    page.wait_for_selector("#training-report .found")
     assert page.locator("#training-report .sample .learnt").first.inner_text()
     assert page.locator("#training-report .sample img").first.evaluate("image => image.naturalWidth") > 10
     assert page.locator("#training-report .histogram rect").count() >= 1
@@ -155,7 +154,7 @@ def test_the_data_is_checked_with_the_real_samples_and_the_check_ends_when_left(
     page.wait_for_selector("#training-report .job")
     page.click("[data-do=show-chat]")
     checks = page_served.folder / "checks"
-    for _ in range(200):
+    for _ in range(1800):
         if not list(checks.iterdir()):
             break
         page.wait_for_timeout(100)
@@ -173,8 +172,8 @@ def test_a_run_is_stopped_found_again_goes_on_and_its_settings_are_copied(
         "long one",
         **(SMALL | {"max_steps": "100000", "num_epochs": "1000", "evaluate_every_steps": "1000"}),
     )
-    page.wait_for_selector('#run-badge:text("Training")', timeout=300 * SECONDS)
-    page.wait_for_selector(".plot:not([hidden]) .curve", state="attached", timeout=100 * SECONDS)
+    page.wait_for_selector('#run-badge:text("Training")')
+    page.wait_for_selector(".plot:not([hidden]) .curve", state="attached", timeout=400 * SECONDS)
     page.click("[data-do=training-rename]")
     page.fill('#name-run [name="name"]', "longer one")
     page.keyboard.press("Enter")
@@ -186,7 +185,7 @@ def test_a_run_is_stopped_found_again_goes_on_and_its_settings_are_copied(
     ended(again, "stopped")
     assert again.inner_text("#run-name") == "longer one"
     again.click("#run-resume")
-    again.wait_for_selector('#run-badge:text("Training")', timeout=300 * SECONDS)
+    again.wait_for_selector('#run-badge:text("Training")')
     again.click("#run-stop")
     ended(again, "stopped")
     again.click("[data-do=training-clone]")

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 SECONDS = 1000  # Playwright counts in milliseconds
-ANSWER_TIMEOUT = 150 * SECONDS
+PATIENCE = 300 * SECONDS
+"""Of every wait: each ends as soon as its thing is there."""
+
+_NOTE_TOASTS = """
+window.toasts = [];
+new MutationObserver(() => {
+  const words = document.querySelector("#toast:not([hidden]) .words")?.textContent;
+  if (words && window.toasts.at(-1) !== words) window.toasts.push(words);
+}).observe(document, { subtree: true, childList: true, characterData: true, attributeFilter: ["hidden"] });
+"""
+
+
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A fresh profile, so a fresh visitor, with patience, and with a note of what is only shown for a moment."""
+    made = browser.new_context(**options)
+    made.set_default_timeout(PATIENCE)
+    made.add_init_script(_NOTE_TOASTS)
+    return made
+
+
+def toasted(page: Page, words: str) -> None:
+    """Until the page has said these words at its foot; after some seconds they go again."""
+    page.wait_for_function("words => window.toasts.some(said => said.includes(words))", arg=words)
 
 
 class Visitor:
@@ -30,11 +53,11 @@ class Visitor:
 
     def go(self, address: str = "") -> Visitor:
         self.page.goto(self.url + address)
-        self.page.wait_for_selector("html[data-loop=ready]", timeout=90 * SECONDS)
+        self.page.wait_for_selector("html[data-loop=ready]")
         return self
 
     def wait_until_ready(self) -> Visitor:
-        self.page.wait_for_selector('#state[data-tone="ready"]', timeout=90 * SECONDS)
+        self.page.wait_for_selector('#state[data-tone="ready"]')
         return self
 
     @property
@@ -72,7 +95,6 @@ class Visitor:
         self.page.wait_for_function(
             "count => document.querySelectorAll('#thread .question').length > count",
             arg=before,
-            timeout=20 * SECONDS,
         )
 
     @property
@@ -86,7 +108,6 @@ class Visitor:
             "() => { const all = document.querySelectorAll('#thread .reply .answer'); "
             "const last = all[all.length - 1]; "
             "return last && !last.querySelector('.phase') && last.textContent.trim().length > 3; }",
-            timeout=ANSWER_TIMEOUT,
         )
         return self.reply.locator(".answer").inner_text()
 
@@ -95,7 +116,6 @@ class Visitor:
         self.page.wait_for_function(
             "() => { const all = document.querySelectorAll('#thread .reply'); const last = all[all.length - 1]; "
             "return last && last.dataset.state !== 'running' && !document.querySelector('#composer[data-busy=yes]'); }",
-            timeout=ANSWER_TIMEOUT,
         )
         return str(self.reply.get_attribute("data-state"))
 
@@ -104,7 +124,7 @@ class Visitor:
         return str(self.reply.get_attribute("data-raw"))
 
     def notice(self) -> str:
-        self.page.wait_for_selector("#notice:not([hidden])", timeout=20 * SECONDS)
+        self.page.wait_for_selector("#notice:not([hidden])")
         return self.page.locator("#notice span").inner_text()
 
 
