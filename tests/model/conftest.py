@@ -8,6 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from app.worker_child import worker_command
 from app.worker_client import WorkerClient
 from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
 from tests.model.asking_worker import data_url
@@ -36,12 +37,21 @@ def worker(checkpoint_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     log_path = tmp_path_factory.mktemp("var") / "worker.log"
     root = tmp_path_factory.mktemp("runs")
     options = WorkerOptions(str(checkpoint_folder), device="cpu", cache_gb=CACHE_GB, adapter_root=str(root))
-    running = WorkerProcess(options, log_path, pace=RestartPace(first_seconds=0.1))
+    running = WorkerProcess(
+        options,
+        log_path,
+        pace=RestartPace(first_seconds=0.1),
+        command=lambda port: unhurried(worker_command(options, port)),
+    )
     running.start()
-    state = running.wait_until_ready(100)
+    state = running.wait_until_ready(300)
     assert state.phase == "ready", f"{state}\n{log_path.read_text()}"
     yield running
     running.stop()
+
+
+def unhurried(command: list[str]) -> list[str]:
+    return [word.replace("model.worker", "tests.model.unhurried_worker") for word in command]
 
 
 @pytest.fixture

@@ -134,5 +134,5 @@ def test_it_ends_with_the_page_that_asked_for_it(written: Path) -> None:
     child = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
     assert child.stdin is not None and child.stdout is not None
     child.stdin.close()
-    assert child.wait(60) == 1 and child.stdout.read() == b""
+    assert child.wait(300) == 1 and child.stdout.read() == b""
     child.stdout.close()

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import httpx
 import pytest
 
 import model.worker
+from app.worker_child import hold_a_free_port
 from app.worker_client import (
     ChatRequest,
     Piece,
@@ -27,7 +27,7 @@ from app.worker_client import (
     WorkerRefused,
     WorkerUnreachable,
 )
-from app.worker_process import RestartPace, WorkerOptions, WorkerProcess
+from app.worker_process import END_SECONDS, RestartPace, WorkerOptions, WorkerProcess
 from conversations.messages import Message
 from model.door.readiness import Readiness
 from model.serving import ModelChoice
@@ -38,18 +38,20 @@ from tests.model.door.scripted_engine import ScriptedEngine, served
 
 def test_a_killed_worker_is_told_in_mid_answer_and_the_next_one_answers(tmp_path: Path) -> None:
     """With an engine that plays a script: how a death is seen does not depend on the network."""
+    held = tmp_path / "held"
     worker = WorkerProcess(
         WorkerOptions(),
         tmp_path / "log",
         pace=RestartPace(first_seconds=0.1),
-        command=lambda port: [sys.executable, "-m", "tests.model.door.scripted_engine", str(port)],
+        command=lambda port: [sys.executable, "-m", "tests.model.door.scripted_engine", str(port), str(held)],
     )
     worker.start()
     try:
-        assert worker.wait_until_ready(60).phase == "ready"
+        assert worker.wait_until_ready(300).phase == "ready"
         client = WorkerClient(worker.base_url, worker.token)
         events = started(client, "Count")
         assert worker.process_id is not None
+        held.touch()
         os.kill(worker.process_id, signal.SIGKILL)
         with pytest.raises(WorkerDied):
             list(events)
@@ -61,62 +63,64 @@ def test_a_killed_worker_is_told_in_mid_answer_and_the_next_one_answers(tmp_path
                 started(client, "Count").close()  # type: ignore[attr-defined]
             except WorkerLoading:
                 seen_loading.set()
+                held.unlink(missing_ok=True)
             except (WorkerUnreachable, WorkerDied):
                 pass  # not listening yet
             else:
                 return True
             return False
 
-        wait_for(back, seconds=60)
+        wait_for(back)
         assert seen_loading.is_set()
     finally:
         worker.stop()
 
 
-def test_on_sigterm_running_answers_end_with_a_reason_within_ten_seconds(tmp_path: Path) -> None:
-    """With an engine that plays a script: how the server ends does not depend on the network."""
+def test_what_a_worker_gives_itself_to_end_is_less_than_the_page_gives_it() -> None:
+    assert model.worker.FINISH_SECONDS < model.worker.LEAVE_SECONDS < 10 < END_SECONDS
+
+
+def test_on_sigterm_running_answers_end_with_a_reason(tmp_path: Path) -> None:
+    """With an engine that plays a script, and without an end: how the server ends does not depend on the network."""
     with running(tmp_path, "tests.model.door.scripted_engine", "PORT") as (child, client):
         events = started(client, "Count")
-        begun = time.monotonic()
         child.terminate()
         with pytest.raises(WorkerRefused, match="shutting down") as refused:
             list(events)
         assert refused.value.code == "shutting_down"
-        assert child.wait(12) == 0 and time.monotonic() - begun < 10
+        assert child.wait(300) == 0
 
 
 @contextmanager
 def running(tmp_path: Path, *command: str) -> Iterator[tuple[subprocess.Popen[bytes], WorkerClient]]:
     """A worker's process that is ready, started by `python -m` with these words and its port behind them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port, kept = hold_a_free_port()
     words = [str(port) if word == "PORT" else word for word in command]
     with (tmp_path / "log").open("wb") as log:
         child = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, stdout=log, stderr=log)
     try:
         client = WorkerClient(f"http://127.0.0.1:{port}")
-        wait_for(lambda: _ready(client), seconds=60)
+        wait_for(lambda: _ready(client))
         yield child, client
     finally:
         child.kill()
         child.wait()
+        kept.close()
 
 
 def test_on_sigterm_a_reader_is_told_and_the_process_leaves_though_a_step_takes_long(
     checkpoint_folder: Path, tmp_path: Path
 ) -> None:
-    """The whole worker, with less patience than in earnest and a step of half a minute."""
+    """The whole worker, with less patience than in earnest and a step of an hour."""
     with running(tmp_path, "tests.model.slow_worker", str(checkpoint_folder), "PORT") as (child, client):
         question = (Message("user", ("Count",)),)
         events = client.stream(ChatRequest(question, temperature=0.0, max_new_tokens=SLOW))
         assert any(isinstance(event, Piece) for event in events)
-        begun = time.monotonic()
         child.terminate()
         with pytest.raises(WorkerRefused, match="shutting down") as refused:
             list(events)
         assert refused.value.code == "shutting_down"
-        assert child.wait(12) == 0 and time.monotonic() - begun < 10
+        assert child.wait(300) == 0
     assert "ended" in (tmp_path / "log").read_text().splitlines()[-1]
 
 
@@ -124,7 +128,7 @@ def test_on_sigterm_the_process_leaves_whatever_hangs(tmp_path: Path) -> None:
     with running(tmp_path, "tests.model.door.scripted_engine", "PORT", "stuck") as (child, client):
         started(client, "Count").close()  # type: ignore[attr-defined]
         child.terminate()
-        assert child.wait(10) == 0
+        assert child.wait(300) == 0
     assert "cut short" in (tmp_path / "log").read_text()
 
 
@@ -138,7 +142,7 @@ def _ready(client: WorkerClient) -> bool:
 def test_the_door_imports_no_torch() -> None:
     program = "import sys, model.worker; print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=400, check=True
     )
     assert done.stdout.split() == ["False", "False"]
 
@@ -158,7 +162,7 @@ def test_a_folder_that_is_not_there_is_told_before_torch_is_imported(tmp_path: P
         "print(readiness.health()['reason'], 'torch' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "nothing")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=True)
     assert "There is no folder" in done.stdout and done.stdout.split()[-1] == "False"
 
 
@@ -184,14 +188,13 @@ def test_a_local_worker_without_a_token_answers_to_local_names_only(
     def load(choice: ModelChoice, readiness: Readiness) -> None:
         def ask() -> None:
             url = f"http://127.0.0.1:{port}/health"
-            answers.append(httpx.get(url, headers={"Host": host}, trust_env=False).status_code)
+            answers.append(httpx.get(url, headers={"Host": host}, trust_env=False, timeout=180).status_code)
             readiness.broken("enough")
 
         threading.Thread(target=ask).start()
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port, kept = hold_a_free_port()
     monkeypatch.setattr(model.worker, "load_in_background", load)
-    run(read_settings(["--port", str(port)], {}))
+    with kept:
+        run(read_settings(["--port", str(port), "--reserved-port"], {}))
     assert answers == [status]

@@ -250,7 +250,7 @@ def test_the_librarys_own_setting_names_the_hub(served: HubServer, tmp_path: Pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=400,
     )
     assert done.stdout.strip() == "org/tiny", done.stderr
 

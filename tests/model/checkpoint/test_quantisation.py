@@ -99,7 +99,7 @@ def test_the_library_never_gets_to_fetch_code(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=400,
     )
     assert done.stdout.strip() == str(tmp_path / "kernels.py"), done.stderr
 

@@ -1,5 +1,6 @@
 """An engine that plays a script, for tests of the door that need no network; and a worker around it, to be started by
-`python -m tests.model.door.scripted_engine PORT [stuck]` for tests of its end."""
+`python -m tests.model.door.scripted_engine PORT [stuck|FILE]` for tests of its end, which loads while there is the
+FILE."""
 
 from __future__ import annotations
 
@@ -111,11 +112,11 @@ class StuckEngine(ScriptedEngine):
     """Its close hangs in a thread, as if in native code."""
 
     async def close(self, reason: str = "the worker is shutting down") -> None:
-        await asyncio.to_thread(time.sleep, 60)
+        await asyncio.to_thread(time.sleep, 600)
 
 
-def main(port: int, kind: type[ScriptedEngine]) -> None:
-    """A worker that loads for a second, and whose answers then take a piece every 0.1 s, without end."""
+def main(port: int, kind: type[ScriptedEngine], held: Path | None = None) -> None:
+    """A worker whose answers take a piece every 0.1 s, without end."""
     import uvicorn
 
     import model.worker
@@ -127,7 +128,13 @@ def main(port: int, kind: type[ScriptedEngine]) -> None:
         model.worker.FINISH_SECONDS, model.worker.LEAVE_SECONDS = 0.2, 1.5
     pieces: list[Event | float] = [step for number in range(9999) for step in (0.1, Piece(f"{number} "))]
     readiness = Readiness("scripted")
-    loading = threading.Timer(1.0, readiness.ready, (served(kind([Reading(), *pieces])),))
+
+    def load() -> None:
+        while held is not None and held.exists():
+            time.sleep(0.02)
+        readiness.ready(served(kind([Reading(), *pieces])))
+
+    loading = threading.Thread(target=load, daemon=True)
     config = uvicorn.Config(
         build_app(readiness, os.environ.get(TOKEN_VARIABLE)),
         log_config=None,
@@ -140,4 +147,7 @@ def main(port: int, kind: type[ScriptedEngine]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), StuckEngine if sys.argv[2:] == ["stuck"] else ScriptedEngine)
+    if sys.argv[2:] == ["stuck"]:
+        main(int(sys.argv[1]), StuckEngine)
+    else:
+        main(int(sys.argv[1]), ScriptedEngine, *map(Path, sys.argv[2:]))
