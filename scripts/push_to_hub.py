@@ -8,6 +8,7 @@ with `hf auth login`, or set HF_TOKEN; HF_ENDPOINT names another Hub.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -179,4 +180,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    # The page ends it by SIGINT; a shell that starts the page in the background has that ignored, also in children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

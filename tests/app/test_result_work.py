@@ -15,8 +15,6 @@ from app.hub_push import without_folder
 from app.result_work import Order, ResultWork, WorkRunning, environment_of, failure
 from tests.app.test_worker_process import wait_for
 
-ENDLESS = "import time; print('begun', flush=True); time.sleep(100)"
-
 
 @pytest.fixture
 def work() -> Iterator[ResultWork]:
@@ -80,8 +78,9 @@ def test_a_program_that_cannot_be_started_is_told(work: ResultWork) -> None:
 def test_a_stop_ends_it_and_what_it_has_half_written_goes(work: ResultWork, tmp_path: Path) -> None:
     half = tmp_path / "half"
     source = (
-        f"import pathlib, time\nhalf = pathlib.Path({str(half)!r})\n"
-        "try:\n    half.touch(); time.sleep(100)\nfinally:\n    half.unlink()"
+        f"import pathlib, signal, time\nhalf = pathlib.Path({str(half)!r})\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who runs the tests may not be heeding it
+        "try:\n    half.touch(); time.sleep(1000)\nfinally:\n    half.unlink()"
     )
     work.start(order(source))
     wait_for(half.exists)
