@@ -64,14 +64,14 @@ def _started(programs: Path) -> Iterator[str]:
         options = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
         options += f" -c listen_addresses= -c unix_socket_directories={folder}"
         _run(
-            [programs / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", folder / "log", "-o", options, "start"],
+            [programs / "pg_ctl", "-D", data, "-w", "-t", "300", "-l", folder / "log", "-o", options, "start"],
             user,
             folder,
         )
         try:
             yield f"postgresql+psycopg://test@/postgres?host={folder}"
         finally:
-            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], user, folder)
+            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "-t", "300", "stop"], user, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -93,7 +93,7 @@ def _run(command: list[str | Path], user: str | None, folder: Path) -> None:
         stdout=subprocess.DEVNULL,  # a pipe would be held open by the server that is started
         stderr=subprocess.DEVNULL,
         check=False,
-        timeout=90,
+        timeout=400,
     )
     if done.returncode:
         log = folder / "log"

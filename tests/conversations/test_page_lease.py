@@ -18,7 +18,7 @@ from pathlib import Path
 from conversations.page_lease import PageLease
 lease = PageLease(Path(sys.argv[1]))
 print(lease.page_id, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

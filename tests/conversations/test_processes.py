@@ -42,7 +42,7 @@ def test_pages_that_write_at_once_keep_everything(backend: str, tmp_path: Path) 
     url = database_url(tmp_path)
     command = [sys.executable, "-c", PAGE, str(tmp_path), url]
     pages = [subprocess.Popen([*command, f"page{number}"], cwd=ROOT) for number in range(3)]
-    assert [page.wait(timeout=110) for page in pages] == [0, 0, 0]
+    assert [page.wait(timeout=400) for page in pages] == [0, 0, 0]
     store = open_store(tmp_path)
     for number in range(3):
         who = f"page{number}"

@@ -62,7 +62,7 @@ def test_the_program_on_the_card_runs_on_the_folder(tmp_path: Path, model: Path)
     picture().save(tmp_path / "picture.png")
     program = program.replace("me/shapes", str(out)).replace("max_new_tokens=200", "max_new_tokens=3")
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False,
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_an_upload_puts_the_folder_on_a_hub(tmp_path: Path, model: Path) -> None
         done = subprocess.run(
             [sys.executable, "-m", "scripts.push_to_hub", "me/shapes", "--model", str(model), "--folder", str(out),
              "--private", "--message", "First"],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110, check=False,
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert f"Uploaded: {hub.url}/me/shapes/commit/" in done.stdout

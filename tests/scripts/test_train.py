@@ -109,7 +109,6 @@ def test_a_config_edited_into_nonsense_is_told_in_its_folder(
     assert no_run == []
 
 
-@pytest.mark.timeout(240)
 def test_the_command_trains_the_shipped_model(tmp_path: Path) -> None:
     """As a person starts it."""
     said = [{"from": "human", "value": "What is this?"}, {"from": "gpt", "value": "A red circle."}]

@@ -92,11 +92,14 @@ def status_of(folder: RunFolder) -> RunStatus:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the process may take, in bytes: a file's length, and address space beyond what it has at its start. And the
-    step after whose log it is killed, or in which it is asked to stop, after its first batch."""
+    step after whose log it is killed, `killed_late` seconds after it wherever it is then, or waits for a file `go` in
+    its folder; or in which it is asked to stop, after its first batch."""
 
     file_bytes: int | None = None
     more_memory: int | None = None
     killed_at: int | None = None
+    killed_late: float = 0.0
+    waits_at: int | None = None
     stopped_in: int | None = None
 
 
@@ -107,7 +110,7 @@ def start(folder: RunFolder, limits: Limits | None = None) -> ForkServerProcess:
     return process
 
 
-def train(folder: RunFolder, limits: Limits | None = None, *, seconds: float = 60) -> int:
+def train(folder: RunFolder, limits: Limits | None = None, *, seconds: float = 300) -> int:
     """`start`, and its exit status."""
     process = start(folder, limits)
     process.join(seconds)
@@ -117,7 +120,7 @@ def train(folder: RunFolder, limits: Limits | None = None, *, seconds: float = 6
     return process.exitcode
 
 
-def wait_until(holds: Callable[[], bool], process: ForkServerProcess, *, seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], bool], process: ForkServerProcess, *, seconds: float = 300) -> None:
     """Until something holds while the process runs."""
     until = time.monotonic() + seconds
     while not holds():
@@ -142,7 +145,9 @@ def _train(path: str, limits: Limits) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     if limits.killed_at is not None:
-        _kill_at(limits.killed_at)
+        _after(limits.killed_at, lambda: _killed(limits.killed_late))
+    if limits.waits_at is not None:
+        _after(limits.waits_at, lambda: _waits(folder.path / "go"))
     if limits.stopped_in is not None:
         _stop_in(limits.stopped_in)
     if limits.file_bytes is not None:
@@ -153,8 +158,21 @@ def _train(path: str, limits: Limits) -> None:
     sys.exit(main(["--run", path]))
 
 
-def _kill_at(step: int) -> None:
-    """Nothing of Python runs after it: no handler, no flush."""
+def _killed(late: float) -> None:
+    """Nothing of Python runs after it: no handler, no flush. The kernel keeps the time, however busy the machine is."""
+    if not late:
+        os.kill(os.getpid(), signal.SIGKILL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, late)
+
+
+def _waits(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+
+
+def _after(step: int, deed: Callable[[], None]) -> None:
+    """Done when the step is in the log."""
     from model.training.reporter import Reporter
 
     tell = Reporter.metrics
@@ -162,7 +180,7 @@ def _kill_at(step: int) -> None:
     def metrics(self: Reporter, values: dict[str, Any]) -> None:
         tell(self, values)
         if values["step"] == step and "loss" in values:
-            os.kill(os.getpid(), signal.SIGKILL)
+            deed()
 
     Reporter.metrics = metrics  # type: ignore[method-assign]
 

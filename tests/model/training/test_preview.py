@@ -33,9 +33,9 @@ def test_learned_pieces_are_the_answers_and_the_stops_behind_them(
     assert preview.num_trained == sample.num_trained
     learned = [piece for piece in preview.pieces if piece.trained]
     assert sum(piece.num_tokens for piece in learned) == int(sample.trained.sum())
-    assert [piece.text for piece in learned] == [f" {answer}###" for _, answer in exchanges]
+    assert [piece.text for piece in learned] == [f" {answer.strip()}###" for _, answer in exchanges]
     text = "".join(piece.text for piece in preview.pieces)
-    assert all(question in text for question, _ in exchanges)
+    assert all(question.strip() in text for question, _ in exchanges)
     assert ("<image>" in text) == with_picture
 
 

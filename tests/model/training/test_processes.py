@@ -37,7 +37,6 @@ def train_by_two(folder: RunFolder, *, seconds: float = 400) -> int:
             process.wait()
 
 
-@pytest.mark.timeout(480)
 def test_two_processes_learn_what_one_learns(tmp_path: Path, base_model: Path) -> None:
     """Steps of eight: by one process in two batches, by two in one each. Pictures and texts come in batches of their
     own, so that now and then one process has pictures and the other has none. Each epoch is a whole number of steps."""
