@@ -16,7 +16,7 @@ from scripts.loop_proof.skill import Task
 
 PICTURE_SIZE = 240  # larger than the tower's own, so that pictures take the way of a person's
 AT_ONCE = 3  # the page gives a visitor four places
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 
 class NotAnswered(Exception):

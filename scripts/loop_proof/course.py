@@ -105,7 +105,7 @@ def _at_the_page(
             ),
             len(lessons),
         )  # fmt: skip
-        lesson.watch(person, plan.patience_seconds)
+        pauses = lesson.watch(person, plan.patience_seconds)
     folder_of_run = RunFolder(ROOT / "runs" / run)
     with clock.step("Load it: Chat with it"):
         lesson.chat_with_it(person)
@@ -131,6 +131,7 @@ def _at_the_page(
         tuple(clock.steps),
         curve,
         config,
+        pauses=tuple(pauses),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from scripts.loop_proof.person import PATIENCE, Person
 
@@ -27,6 +28,10 @@ class Lesson:
 
 
 _CHAT = '[data-do="result-chat"]:not([disabled])'
+_NOTE_NEWS = """() => {
+  window.newsOfTheRun = [];
+  loop.on("training_look", () => newsOfTheRun.push(performance.now() / 1000));
+}"""
 _SWITCH = '[data-do="result-switch"][data-value="result"]'
 
 
@@ -62,9 +67,11 @@ def start(person: Person, lesson: Lesson, num_answers: int) -> str:
     return page.url.partition("?training=")[2]
 
 
-def watch(person: Person, seconds: float) -> None:
-    """Until it has ended; the page follows it meanwhile. Raises LessonFailed."""
+def watch(person: Person, seconds: float) -> list[float]:
+    """Until it has ended; the page follows it meanwhile. The seconds from each news of the run to the next, as the page
+    got them. Raises LessonFailed."""
     page, until = person.page, time.monotonic() + seconds
+    page.evaluate(_NOTE_NEWS)
     shown = ""
     while (phase := page.get_attribute("#run", "data-phase")) not in ("done", "failed", "stopped"):
         words = page.inner_text("#run-progress .words")
@@ -77,6 +84,8 @@ def watch(person: Person, seconds: float) -> None:
     if phase != "done":
         words, log = page.inner_text("#run-progress .words"), page.inner_text("#run-log")
         raise LessonFailed(f"The run ended as {phase}: {words}\n{log[-2000:]}")
+    news = page.evaluate("newsOfTheRun")
+    return [late - early for early, late in pairwise(news)]
 
 
 def chat_with_it(person: Person) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Error, Locator, Page, sync_playwright
 
 SECONDS = 1000.0  # Playwright counts in milliseconds
-PATIENCE = 120 * SECONDS
+PATIENCE = 300 * SECONDS
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 _SEND = """async ({ text, picture }) => {
@@ -41,6 +41,7 @@ class Person:
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
+        self.page.set_default_timeout(PATIENCE)
         self._url = url
 
     def go(self, address: str = "") -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 
 
 class ProgramFailed(Exception):
@@ -26,7 +26,7 @@ class ProgramFailed(Exception):
 def program(folder: Path, model: Path) -> Iterator[str]:
     """The page's address, while it runs. Its database, pictures and logs lie in `folder`. Raises ProgramFailed."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    held, port = _hold_a_free_port()
     log = folder / "page.log"
     command = [sys.executable, "app.py", "--port", str(port), "--model", str(model)]
     command += ["--database-url", database_url(folder)]
@@ -42,7 +42,8 @@ def program(folder: Path, model: Path) -> Iterator[str]:
         )
     try:
         url = f"http://127.0.0.1:{port}/"
-        _wait_until_served(process, url, log)
+        with held:
+            _wait_until_served(process, url, log)
         yield url
     finally:
         _end(process)
@@ -57,10 +58,15 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("LLAVA_LOOP_")}
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def _hold_a_free_port() -> tuple[socket.socket, int]:
+    """Nobody else is given it until the program listens there, which Linux allows beside this."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port = int(held.getsockname()[1])
+    if sys.platform != "linux":
+        held.close()
+    return held, port
 
 
 def _wait_until_served(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

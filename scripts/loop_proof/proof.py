@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median, quantiles
 
 from model.training.config import TrainingConfig
 from scripts.loop_proof.asking import Answered
@@ -60,7 +61,8 @@ def marked(answered: Answered) -> str:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """`steps` are names and seconds, in order; they make up the whole run. `load_before` is the machine's, over the
-    minute before it began: on a busy machine, seconds say little."""
+    minute before it began: on a busy machine, seconds say little. `pauses` are the seconds from each news of the run to
+    the next, in the training view."""
 
     num_corrections: int
     num_mixed: int
@@ -72,6 +74,7 @@ class Proof:
     curve: Curve
     config: TrainingConfig
     load_before: float = 0.0
+    pauses: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -124,5 +127,16 @@ class Proof:
             f"| **all** | **{self.seconds:.0f}** |",
             "",
             f"Load of the machine over the minute before: {self.load_before:.1f}.",
+            *self._news(),
         ]
         return "\n".join(lines)
+
+    def _news(self) -> Iterator[str]:
+        if len(self.pauses) < 2:
+            return
+        late = quantiles(self.pauses, n=20, method="inclusive")[-1]
+        yield ""
+        yield (
+            f"While it trained, the training view got news {len(self.pauses) + 1} times, {median(self.pauses):.1f} s "
+            f"apart (95 % of the times at most {late:.1f} s, the longest {max(self.pauses):.1f} s; aimed at 2)."
+        )

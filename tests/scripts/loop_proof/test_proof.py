@@ -68,6 +68,12 @@ def test_the_table_tells_both_halves_both_times_and_every_step() -> None:
         assert told.replace("| 390 |", "390") in table
 
 
+def test_how_often_the_view_got_news_is_told_where_it_was_noted() -> None:
+    assert "news" not in MET.table()
+    told = replace(MET, pauses=(1.0,) * 19 + (5.0,)).table()
+    assert "news 21 times, 1.0 s apart" in told and "at most 1.2 s, the longest 5.0 s" in told
+
+
 def test_the_curve_is_told_in_numbers_and_drawn() -> None:
     lines = CURVE.numbers(how_many=4).splitlines()
     assert lines[0].endswith(f"{sum(2 / step for step in range(1, 11)) / 10:.3f}")
