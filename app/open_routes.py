@@ -23,6 +23,8 @@ OPEN: tuple[tuple[str, str], ...] = (
     ("POST", "/login"),
     ("GET", "/logout"),
     ("GET", "/gradio_api/login_check"),
+    # Asked by a tab whose line was cut, until it is answered: it then loads the page anew. It tells a number by chance.
+    ("GET", "/gradio_api/app_id"),
     ("POST", "/gradio_api/queue/join"),
     ("GET", "/gradio_api/queue/data"),
     # The one name under which events that need no queue are sent; the function is named in the body.

@@ -30,7 +30,7 @@ CLOSED = """
     POST /login/ | GET /config/ | GET /svelte/{path:path} | GET /gradio_api/deep_link | GET /openapi.json
     GET /pwa_icon | GET /pwa_icon/{size} | GET /monitoring | GET /monitoring/summary | GET /monitoring/{key}
     GET /gradio_api/user | GET /gradio_api/user/ | GET /gradio_api/login_check/ | GET /gradio_api/token
-    GET /gradio_api/token/ | GET /gradio_api/app_id | GET /gradio_api/app_id/ | GET /gradio_api/dev/reload
+    GET /gradio_api/token/ | GET /gradio_api/app_id/ | GET /gradio_api/dev/reload
     GET /gradio_api/runs | GET /gradio_api/runs/ | GET /gradio_api/info | GET /gradio_api/info/
     GET /gradio_api/openapi.json | GET /gradio_api/custom_component/{id}/{environment}/{type}/{file_name}
     GET /gradio_api/proxy={url_path:path} | GET /gradio_api/file={path_or_url:path} | GET /gradio_api/file/{path:path}
@@ -116,6 +116,7 @@ def test_what_the_page_needs_is_open(page: ServedPage) -> None:
             "/theme.css",
             "/favicon.ico",
             "/gradio_api/login_check",
+            "/gradio_api/app_id",
             "/logout",
             "/robots.txt",
         ):
@@ -129,7 +130,7 @@ def test_history_and_monitoring_are_off_behind_the_closed_doors_too(
     monkeypatch.setattr(OpenRoutes, "_is_open", lambda self, scope: True)
     with httpx.Client(base_url=page.url, timeout=180) as behind:
         assert (
-            behind.get("/gradio_api/app_id").status_code == 200
+            behind.get("/gradio_api/token").status_code == 200
         )  # so the refusals below are the framework's own
         for path in ("/monitoring", "/monitoring/summary", "/monitoring/some-key", "/gradio_api/runs"):
             assert behind.get(path).status_code in (403, 404), path
