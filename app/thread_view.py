@@ -15,6 +15,9 @@ from app.tool_view import tool
 from conversations.messages import ImageRef
 from conversations.turns import AnswerDetails, Turn
 
+MEASURABLE_MS = 100.0  # what is written in less says nothing about the speed of the writing
+PLATE = 240  # the longest side of a picture in the thread, as in the style sheet
+
 _ENDINGS = {
     "length": "The answer reached the token limit. A higher limit is in the settings.",
     "stopped": "Stopped. What had come until then is kept.",
@@ -82,10 +85,18 @@ def _pictures(images: Sequence[ImageRef]) -> str:
     shown = "".join(
         f'<button type="button" class="picture" data-do="enlarge" data-picture="pictures/{image.sha256}" '
         f'aria-label="Enlarge picture {number}"><img src="pictures/{image.sha256}/thumb" alt="Picture {number}" '
-        f'width="{image.width or 1}" height="{image.height or 1}" loading="lazy" draggable="false"></button>'
+        f'{_room(image)} loading="lazy" draggable="false"></button>'
         for number, image in enumerate(images, start=1)
     )
     return f'<div class="pictures">{shown}</div>'
+
+
+def _room(image: ImageRef) -> str:
+    """The room that a picture takes, kept free while it comes: what stands below would jump."""
+    if not image.width or not image.height:
+        return ""
+    scale = min(1.0, PLATE / max(image.width, image.height))
+    return f'width="{max(1, round(image.width * scale))}" height="{max(1, round(image.height * scale))}"'
 
 
 def _versions(turn: Turn) -> str:
@@ -150,8 +161,12 @@ def measures(details: AnswerDetails) -> str:
 
 
 def tokens_per_second(details: AnswerDetails) -> float | None:
-    """Of the writing alone: the time to the first token is not counted, nor that token."""
+    """Of the writing alone: the time to the first token is not counted, nor that token.
+
+    None where it was too short to measure: on a busy machine an answer arrives in one piece, and a rate would be that
+    of the wire, a hundred thousand tokens a second.
+    """
     count, first, whole = details.num_completion_tokens, details.first_token_ms, details.duration_ms
-    if count is None or first is None or whole is None or count < 2 or whole <= first:
+    if count is None or first is None or whole is None or count < 2 or whole - first < MEASURABLE_MS:
         return None
     return (count - 1) * 1000 / (whole - first)

@@ -109,3 +109,22 @@ def test_measures_are_told_as_far_as_they_are_known() -> None:
     assert measures(replace(DETAILS, first_token_ms=None)) == "demo"
     assert tokens_per_second(replace(DETAILS, num_completion_tokens=1)) is None
     assert tokens_per_second(replace(DETAILS, duration_ms=500.0)) is None
+
+
+def test_an_answer_that_arrived_in_one_piece_has_no_speed() -> None:
+    assert (
+        measures(replace(DETAILS, num_completion_tokens=41, duration_ms=500.4)) == "demo · first token 0.50 s"
+    )
+    assert tokens_per_second(replace(DETAILS, num_completion_tokens=41, duration_ms=700.0)) == 200.0
+
+
+@pytest.mark.parametrize(
+    ("size", "room"),
+    [((384, 256), (240, 160)), ((30, 20), (30, 20)), ((4000, 2), (240, 1)), ((0, 0), (None, None))],
+)
+def test_the_room_of_a_picture_is_kept_while_it_comes(
+    size: tuple[int, int], room: tuple[str | None, str | None]
+) -> None:
+    html = thread_html([replace(QUESTION, images=(ImageRef("a" * 64, *size),)), ANSWER])
+    (picture,) = [attributes for name, attributes in Elements(html).found if name == "img"]
+    assert (picture.get("width"), picture.get("height")) == tuple(side and str(side) for side in room)
