@@ -73,11 +73,11 @@ def before_and_after(before: float | None, after: float | None, form: str) -> st
 
 
 def fraction(status: RunStatus | None) -> float | None:
-    """Of the whole run where it trains, else of the phase that it is in; None where that is not known."""
+    """Of the whole run where it trains or was ended, else of the phase that it is in; None where that is not known."""
     if status is None:
         return None
-    if status.phase == "training" and status.num_steps:
-        return min(1.0, status.step / status.num_steps)
     if status.phase == "done":
         return 1.0
+    if (status.phase == "training" or status.has_ended) and status.num_steps:
+        return min(1.0, status.step / status.num_steps)
     return status.fraction

@@ -30,6 +30,8 @@ def job(status: RunStatus | None = None, **changes: Any) -> Job:
 
 def test_how_far_a_run_is_follows_its_steps_and_before_them_its_phase() -> None:
     assert fraction(RunStatus("training", step=3, num_steps=12)) == 0.25
+    assert fraction(RunStatus("stopped", step=3, num_steps=12)) == 0.25
+    assert fraction(RunStatus("failed")) is None
     assert fraction(RunStatus("encoding", fraction=0.5)) == 0.5
     assert fraction(RunStatus("loading")) is None and fraction(None) is None
     assert (
