@@ -16,6 +16,7 @@ from pathlib import Path
 
 from app.library_job import Job, Report
 from app.library_zip import unpack
+from conversations.conversation_json import FORMAT
 from conversations.errors import InvalidImport
 from conversations.formats.contents import IMAGE_FOLDER
 from conversations.importing import ImportTally, import_file
@@ -63,7 +64,8 @@ class LibraryImports:
             try:
                 return self._imported(owner, folder, file, again, report)
             except InvalidImport as error:
-                raise InvalidImport(str(error).replace(f"{folder}/", "")) from error
+                words = str(error).replace(str(file), "The file")  # whose own name is not known here
+                raise InvalidImport(words.replace(f"{folder}/", "")) from error
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,6 +81,7 @@ class LibraryImports:
                 "Tick the box to import it once more."
             )
         report(None, "Looking through the file")
+        _refuse_a_chat(file)
         sources = _sources(_unpacked(folder, file))
         total = sum(source.num_records for source in sources)
         done = ImportTally()
@@ -98,6 +101,17 @@ class LibraryImports:
         return (
             f"{done.num_conversations:,} records with {done.num_answers:,} answers and {len(done.pictures):,} pictures "
             f"were imported; they have the tag {tag}."
+        )
+
+
+def _refuse_a_chat(file: Path) -> None:
+    """The page gives two kinds of JSON, and what came of a chat's menu is asked for in another place."""
+    with file.open("rb") as opened:
+        beginning = opened.read(200)
+    if f'"{FORMAT}"'.encode() in beginning:
+        raise InvalidImport(
+            "This is one chat, as its menu gives it, and no data set: import it in the chat view, above the list of "
+            "chats. Nothing was imported."
         )
 
 

@@ -17,7 +17,7 @@ from app.library_request import LibraryRequest
 from app.library_zip import zip_pieces
 from conversations.filters import Filters
 from conversations.store import ConversationStore
-from tests.app.library_log import ROOT_USER, png, write
+from tests.app.library_log import ANN, ROOT_USER, png, write
 
 
 def ended(job: Job) -> JobState:
@@ -108,4 +108,25 @@ def test_a_single_file_without_pictures_and_one_that_is_no_json(
     assert bring_in(imports, tmp_path / "a.json").phase == "done" and len(store.recent(ROOT_USER)) == 1
     (tmp_path / "b.json").write_bytes(b"\x89PNG not at all")
     state = bring_in(imports, tmp_path / "b.json")
-    assert state.phase == "failed" and "records.json" in state.words
+    assert (
+        state.phase == "failed" and state.words.startswith("The file") and "records.json" not in state.words
+    )
+
+
+def test_a_fault_in_a_file_alone_names_no_file_that_the_person_does_not_know(
+    imports: LibraryImports, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps([GOOD | {"conversations": None, "image": None}]))
+    state = bring_in(imports, mine)
+    assert state.words.startswith("The file, record 1, conversations") and "records.json" not in state.words
+
+
+def test_a_chat_from_its_menu_is_told_where_it_belongs(
+    store: ConversationStore, imports: LibraryImports, tmp_path: Path
+) -> None:
+    log = write(store)
+    chat = tmp_path / "chat.json"
+    chat.write_bytes(store.exchange.json(ANN, store.curation.item(log.wrong).conversation_id))
+    state = bring_in(imports, chat)
+    assert state.phase == "failed" and "one chat" in state.words and "above the list of chats" in state.words
