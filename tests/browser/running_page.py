@@ -64,9 +64,6 @@ class RunningPage:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _began: float = 0.0
-    seconds_to_http: float = 0.0
-    seconds_to_ready: float = 0.0
-    load_before: float = 0.0
     _held_port: socket.socket | None = None
 
     @property
@@ -89,7 +86,6 @@ class RunningPage:
             database,
             *self.arguments,
         ]
-        self.load_before = os.getloadavg()[0]
         self._began = began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -104,24 +100,17 @@ class RunningPage:
             if self.process.poll() is not None or time.monotonic() - began > START_SECONDS:
                 raise RuntimeError(f"the page did not start:\n{self.log.read_text(errors='replace')[-4000:]}")
             time.sleep(0.2)
-        self.seconds_to_http = time.monotonic() - began
         if self._held_port is not None:
             self._held_port.close()
         return self
 
     def wait_until_ready(self) -> RunningPage:
-        """Until the worker has its weights; to be called right after the start, so that `seconds_to_ready` is true."""
+        """Until the worker has its weights."""
         while not self._worker_is_ready():
             if time.monotonic() - self._began > START_SECONDS:
                 raise RuntimeError("the worker did not become ready")
             time.sleep(0.1)
-        self.seconds_to_ready = time.monotonic() - self._began
         return self
-
-    @property
-    def was_busy(self) -> bool:
-        """Whether the machine had other work before the start, so that its times say nothing."""
-        return self.load_before > (os.cpu_count() or 1)
 
     def stop(self) -> None:
         if self.process is None or self.process.poll() is not None:
