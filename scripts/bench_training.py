@@ -4,6 +4,9 @@ Prints one table (Markdown): trained tokens a second and the peak of memory, of 
 with `LlavaForConditionalGeneration`, its processor and padded batches, on the same samples, the same trained tokens,
 batch size and optimiser. Sides take turns, each run in a process of its own. Kept in docs/benchmarks_training.md.
 
+`--features` measures instead what keeping the tower's features brings: our trainer with and without it, in one to three
+epochs.
+
 On a machine with other work `--processor-time` counts what each side computes; OMP_NUM_THREADS=1 goes with it.
 """
 
@@ -15,8 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -35,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ("finetune", "lora")
 AGAINST = "plain `Trainer`"
 SPEED = Bar(1.5, 2.0)
+FEATURE_EPOCHS = (1, 2, 3)
 Side = Literal["ours", "plain"]
 
 
@@ -68,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=0, help="of each; default: 3 of demo, 1 of random")
     parser.add_argument("--samples", type=int, default=0, help="default: 160 of demo, 16 of random")
     parser.add_argument("--processor-time", action="store_true", help="instead of the time that passes")
+    parser.add_argument("--features", action="store_true", help="measure only what keeping features brings")
     chosen = parser.parse_args(argv)
     models, recipes = chosen.models.split(","), chosen.recipes.split(",")
     for given, known in ((models, SIZES), (recipes, RECIPES)):
@@ -80,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_verbosity_error()
     print(machine.describe(), flush=True)
     print(
-        f"- {'processor time' if chosen.processor_time else 'time that passes'}\n\n{head(with_bars=True)}",
+        f"- {'processor time' if chosen.processor_time else 'time that passes'}\n\n"
+        f"{head(with_bars=not chosen.features)}",
         flush=True,
     )
     for model in models:
@@ -90,8 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder, data = _prepared(model, size, number, Path(parent))
             for recipe in recipes:
                 config = _config(recipe, size, folder, data)
-                for row in _rows(size, config, Path(parent), rounds, processor_time=chosen.processor_time):
-                    print(line(row, with_bars=True), flush=True)
+                rows = _feature_rows if chosen.features else _rows
+                for row in rows(size, config, Path(parent), rounds, processor_time=chosen.processor_time):
+                    print(line(row, with_bars=not chosen.features), flush=True)
     return 0
 
 
@@ -116,31 +123,58 @@ def _config(recipe: Any, size: Size, folder: Path, data: Path) -> TrainingConfig
 def _rows(
     size: Size, config: TrainingConfig, parent: Path, rounds: int, *, processor_time: bool
 ) -> list[Row]:
-    """Sides by turns; who begins changes."""
-    file = parent / "config.json"
-    file.write_text(config.to_json(), encoding="utf-8")
-    found: dict[Side, list[dict[str, float]]] = {"ours": [], "plain": []}
-    sides: tuple[Side, Side] = ("ours", "plain")
-    for turn in range(rounds):
-        for side in sides if turn % 2 == 0 else sides[::-1]:
-            found[side].append(_measured(side, file))
-    clock = "processor_seconds" if processor_time else "seconds"
-    ours, plain = ([run["num_trained"] / run[clock] for run in found[side]] for side in sides)
-    one = found["ours"][0]
+    ours_and_plain = _by_turns((("ours", config), ("plain", config)), parent, rounds)
+    ours, plain = (_rates(runs, processor_time=processor_time) for runs in ours_and_plain)
+    one, other = (runs[0] for runs in ours_and_plain)
     what = f"`{config.recipe}`, {size.title}"
     note = (
         f"{one['num_trained']:.0f} trained of {one['num_read']:.0f} tokens in {config.num_epochs:.0f} epochs, "
         f"{PICTURE_SHARE:.0%} with a picture; batches of {config.batch_size} by {config.micro_batch_size}; last "
-        f"epoch's loss {one['loss']:.3f}, theirs {found['plain'][0]['loss']:.3f}"
+        f"epoch's loss {one['loss']:.3f}, theirs {other['loss']:.3f}"
     )
-    memory = {side: median(run["peak_bytes"] for run in found[side]) / 1e6 for side in sides}
+    mine, theirs = (median(run["peak_bytes"] for run in runs) / 1e6 for runs in ours_and_plain)
     return [
         Row.paired(f"trained tokens a second: {what}", AGAINST, "tokens/s", ours, plain, SPEED, note),
         Row(
-            f"peak memory: {what}", AGAINST, f"{memory['ours']:.0f} MB", f"{memory['plain']:.0f} MB",
-            memory["ours"] / memory["plain"], bar=Bar(1.0, 0.8, most=True), note="resident, libraries included",
+            f"peak memory: {what}", AGAINST, f"{mine:.0f} MB", f"{theirs:.0f} MB",
+            mine / theirs, bar=Bar(1.0, 0.8, most=True), note="resident, libraries included",
         ),
     ]  # fmt: skip
+
+
+def _feature_rows(
+    size: Size, config: TrainingConfig, parent: Path, rounds: int, *, processor_time: bool
+) -> Iterator[Row]:
+    """Our trainer with the tower's features in a file, and computed anew each time."""
+    for num_epochs in FEATURE_EPOCHS:
+        kept, anew = (
+            replace(config, num_epochs=float(num_epochs), feature_cache=choice) for choice in ("on", "off")
+        )
+        both = _by_turns((("ours", kept), ("ours", anew)), parent, rounds)
+        what = f"features kept, {num_epochs} epochs: `{config.recipe}`, {size.title}"
+        ours, theirs = (_rates(runs, processor_time=processor_time) for runs in both)
+        yield Row.paired(what, "computed each time", "tokens/s", ours, theirs, Bar(1.0, 1.0))
+
+
+def _by_turns(
+    sides: Sequence[tuple[Side, TrainingConfig]], parent: Path, rounds: int
+) -> list[list[dict[str, float]]]:
+    """What each side's runs told; who begins changes."""
+    file = parent / "config.json"
+    found: list[list[dict[str, float]]] = [[] for _ in sides]
+    for turn in range(rounds):
+        order = range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides)))
+        for place in order:
+            side, config = sides[place]
+            file.write_text(config.to_json(), encoding="utf-8")
+            found[place].append(_measured(side, file))
+    return found
+
+
+def _rates(runs: Sequence[dict[str, float]], *, processor_time: bool) -> list[float]:
+    """Trained tokens a second."""
+    clock = "processor_seconds" if processor_time else "seconds"
+    return [run["num_trained"] / run[clock] for run in runs]
 
 
 def _measured(side: Side, config: Path) -> dict[str, float]:

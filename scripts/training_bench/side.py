@@ -28,7 +28,7 @@ from model.training import features
 from model.training.adapters import prepare
 from model.training.config import TrainingConfig
 from model.training.dataset import SampleDataset
-from model.training.features import PixelSource
+from model.training.features import PictureSource, PixelSource
 from model.training.network import TrainingNetwork
 from model.training.rendering import Rendering
 from model.training.reporter import Reporter
@@ -89,10 +89,11 @@ class _Clock:
 def _ours(
     config: TrainingConfig, arguments: TrainingArguments, loaded: LoadedModel, samples: Samples, work: Path
 ) -> Trainer:
-    source = PixelSource(samples.pictures, loaded.pixels)
-    made = features.encode(loaded.model, source, len(samples.pictures), work, lambda fraction: None)
+    source: PictureSource = PixelSource(samples.pictures, loaded.pixels)
+    if config.feature_cache != "off":
+        source = features.encode(loaded.model, source, len(samples.pictures), work, lambda fraction: None)
     return LlavaTrainer(
-        TrainingNetwork(loaded.model), config, arguments, SampleDataset(samples.train, made), None,
+        TrainingNetwork(loaded.model), config, arguments, SampleDataset(samples.train, source), None,
         Reporter(RunFolder(work), writes=False),
     )  # fmt: skip
 

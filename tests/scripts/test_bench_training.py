@@ -75,6 +75,14 @@ def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| peak memory: `lora`" in printed
 
 
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_what_kept_features_bring_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_training.main(["--models", "tiny", "--recipes", "lora", "--samples", "6", "--features"]) == 0
+    printed = capsys.readouterr().out
+    assert [f"features kept, {epochs} epochs" in printed for epochs in (1, 2, 3)] == [True] * 3
+
+
 def test_names_that_there_are_not_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         bench_training.main(["--models", "big"])
