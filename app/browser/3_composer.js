@@ -53,7 +53,8 @@
       if (!wanted()) return {};
       const answer = await fetch("pictures", { method: "POST", body: blob, headers: { "content-type": "application/octet-stream" } });
       const told = await answer.json().catch(() => ({}));
-      return answer.ok ? { ticket: told.ticket } : { refused: told.error || `${name} was refused (status ${answer.status}).` };
+      if (answer.ok) return { ticket: told.ticket };
+      return { refused: told.error ? `${name}: ${told.error}` : `${name} was refused (status ${answer.status}).` };
     } catch {
       return { refused: `${name} could not be sent: the program did not take it. Check that it runs and that the file is not too large.` };
     } finally {
@@ -63,19 +64,32 @@
   }
 
   const MOST = 10; // as many as a message may carry
-  loop.addPicture = async (blob, name = "This file") => {
-    if (pictures.length >= MOST) return notice(`A message carries at most ${MOST} pictures. ${name} was left out; send it with the next one.`);
+  let refusals = []; // of what was chosen together: none hides the one before
+  function refuse(words) {
+    refusals.push(words);
+    notice(refusals.join(" "));
+  }
+  async function add({ blob, name }) {
     const picture = { id: loop.key(), blob, url: URL.createObjectURL(blob), ticket: null };
     pictures.push(picture);
     draw();
     const { ticket, refused } = await store(blob, name, () => pictures.includes(picture));
     picture.ticket = ticket || null;
-    if (refused) { notice(refused); drop(picture.id); } else draw();
-  };
-  loop.addPictures = (files) => {
+    if (refused) { refuse(refused); drop(picture.id); } else draw();
+  }
+  function addAll(given) {
+    refusals = [];
     notice("");
-    return Promise.all([...files].map((file) => loop.addPicture(file, file.name)));
-  };
+    const room = MOST - pictures.length;
+    const left = given.slice(room);
+    if (left.length) {
+      const what = left.length > 1 ? `${left.length} files were left out; send them` : `${left[0].name} was left out; send it`;
+      refuse(`A message carries at most ${MOST} pictures. ${what} with the next one.`);
+    }
+    return Promise.all(given.slice(0, room).map(add));
+  }
+  loop.addPicture = (blob, name) => addAll([{ blob, name }]);
+  loop.addPictures = (files) => addAll([...files].map((file) => ({ blob: file, name: file.name || "The picture" })));
 
   function refresh() {
     const busy = loop.running();

@@ -15,11 +15,13 @@
       library.say("library");
       entered[library.panel]?.();
     },
+    leave: () => calm(),
   });
   Object.defineProperty(library, "shown", { get: () => view.shown });
 
   library.to = (panel) => {
     library.panel = panel;
+    calm();
     $("#library").dataset.panel = panel;
     for (const tab of $$("#library .panels [role=tab]")) tab.setAttribute("aria-selected", String(tab.dataset.value === panel));
     entered[panel]?.();
@@ -38,6 +40,10 @@
     clearTimeout(hiding);
     if (back === null && !failed) hiding = setTimeout(() => library.tell(""), 6000);
   };
+  // A refusal stays until it is read, and not beyond the part that it was about.
+  function calm() {
+    if ($("#toast").classList.contains("failed")) library.tell("");
+  }
   loop.does("hide-toast", () => library.tell(""));
   loop.does("undo", () => {
     if (undo === null) return;

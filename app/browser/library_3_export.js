@@ -66,7 +66,10 @@
     const running = feed.phase === "running";
     progress($("#job"), feed, "export");
     progress($("#import-job"), feed, "import");
-    if (feed.kind === "import" && last === "running" && !running) library.say("library"); // its tag is new
+    if (feed.kind === "import" && last === "running" && !running) {
+      library.say("library"); // its tag is new
+      library.recount();
+    }
     last = feed.phase;
     $('[data-do="import-pick"]').disabled = running;
     if (feed.html !== null) $("#made").innerHTML = feed.html;
