@@ -210,6 +210,11 @@
       if (document.hidden || loop.busy() || !$('#thread .reply[data-state="running"]')) return;
       loop.say("open", { conversation: loop.conversation });
     }, 1500);
+    // What another tab did meanwhile is there when somebody comes back to this one.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden || loop.busy() || !loop.conversation || $(".room").dataset.view !== "chat") return;
+      loop.say("open", { conversation: loop.conversation });
+    });
     loop.open(fromAddress(), "");
   });
 })();

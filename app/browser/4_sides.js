@@ -199,7 +199,7 @@
     // A worker that is away lists none; what was chosen stays chosen for when it is back.
     if (feed.models.length && $$("option", select).map((each) => each.value).join("\n") !== names.join("\n")) {
       const chosen = select.value || usual.model || "";
-      select.replaceChildren(...names.map((name) => new Option(name || "The worker’s own", name)));
+      select.replaceChildren(...names.map((name) => new Option(name || "The running model", name)));
       if (names.includes(chosen)) select.value = chosen;
     }
     $('#choices [name="system_prompt"]').placeholder = feed.system || "The template’s own";
@@ -222,7 +222,10 @@
     }
     told();
     setInterval(watchLine, 2000);
-    document.addEventListener("visibilitychange", () => (heard = Date.now()));
+    document.addEventListener("visibilitychange", () => {
+      heard = Date.now();
+      if (!document.hidden) ask(); // another tab may have changed the list
+    });
     $("#choices").addEventListener("input", told);
     $("#choices").addEventListener("submit", (event) => event.preventDefault());
     let soon;
