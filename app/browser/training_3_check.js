@@ -42,8 +42,10 @@
       return;
     }
     running = false;
-    if (feed.phase === "done") report().innerHTML = feed.html;
-    else say(feed.words, feed.phase === "failed");
+    if (feed.phase === "done") {
+      report().innerHTML = feed.html;
+      if (report().getBoundingClientRect().top < 0) report().scrollIntoView({ block: "start", behavior: "smooth" }); // what it needs stands on top
+    } else say(feed.words, feed.phase === "failed");
   });
   loop.on("training_said", (feed) => {
     if (!feed.failed || !running) return;

@@ -5,7 +5,7 @@
   const HEIGHT = 190;
   const MARGIN = { top: 10, right: 12, bottom: 26, left: 52 };
   const SMOOTH_FROM = 40; // points, from which on a noisy curve gets a smooth one in front
-  const SMOOTHING = 0.9;
+  const SMOOTHED = 0.05; // of the points, to either side
   const element = (name, attributes = {}, text = "") => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -30,13 +30,14 @@
     for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at += 1) found.push(at * step + 0); // + 0: not -0
     return found;
   }
+  // Means of as many points before as after: a mean of those before alone lags behind, and shows a loss that falls as too
+  // high by half.
   function smooth(points) {
-    let mean = points[0][1];
-    let weight = 0;
-    return points.map(([x, y]) => {
-      mean = weight ? SMOOTHING * mean + (1 - SMOOTHING) * y : y;
-      weight = 1;
-      return [x, mean];
+    const most = Math.ceil(SMOOTHED * points.length);
+    return points.map(([x], at) => {
+      const reach = Math.min(most, at, points.length - 1 - at);
+      const near = points.slice(at - reach, at + reach + 1);
+      return [x, near.reduce((sum, [, y]) => sum + y, 0) / near.length];
     });
   }
   // One point for each place that can be told apart: the mean of those that fall there.
