@@ -22,13 +22,14 @@ def running_server(
     folder: Path,
     *,
     health: str,
-    seconds: float = 300.0,
+    seconds: float = 600.0,
     **variables: str,
 ) -> Iterator[str]:
     """The address of a server that answers at the path `health`; `command` makes its argument list from a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    held = socket.socket()  # so that nobody else is given the port until the server listens there
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port = held.getsockname()[1]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -48,8 +49,10 @@ def running_server(
                     f"{command(port)[0]} did not start:\n{log_path.read_text(errors='replace')[-3000:]}"
                 )
             time.sleep(0.1)
+        held.close()
         yield url
     finally:
+        held.close()
         child.send_signal(signal.SIGTERM)
         try:
             child.wait(10)
@@ -60,7 +63,7 @@ def running_server(
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError:
         return True

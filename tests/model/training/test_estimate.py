@@ -212,7 +212,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = new_run(folder / "runs" / "one", config)
     check = _PROCESSES.Process(target=_check, args=(str(run.path),))
     check.start()
-    check.join(100)
+    check.join(400)
     assert (check.exitcode, train(run)) == (0, 0)
     return run
 
