@@ -62,7 +62,7 @@ def item_html(item: Item, actions: Sequence[Action], me: str) -> str:
     return (
         f'<article class="case" data-answer="{item.id}" data-state="{item.state}" '
         f'data-rating="{item.rating or ""}" data-tags="{escape(", ".join(item.tags))}">{_pictures(item)}'
-        f'<div class="read">{_facts(item, me)}{_above(item)}'
+        f'<div class="read">{_facts(item, me)}{_conversation(item, me)}'
         f'<h3>Question</h3><div class="text" dir="auto">'
         f"{marked_html(item.question, item.question_personal, item.question_hits)}</div>"
         f"<h3>Answer{_ending(item)}</h3>"
@@ -94,12 +94,20 @@ def _facts(item: Item, me: str) -> str:
     )
 
 
-def _above(item: Item) -> str:
-    if not item.num_turns_above:
-        return ""
-    questions = item.num_turns_above // 2
-    words = "1 question" if questions == 1 else f"{questions} questions"
-    return f'<p class="faint">After {words} before it in “{escape(item.title)}”.</p>'
+def _conversation(item: Item, me: str) -> str:
+    """What stands before it, and the way to it: to the asker alone, since nobody else may open it."""
+    parts = []
+    if item.num_turns_above:
+        questions = item.num_turns_above // 2
+        words = "1 question" if questions == 1 else f"{questions} questions"
+        parts.append(f"After {words} before it in “{escape(item.title)}”.")
+    if item.owner == me:
+        parts.append(
+            '<button type="button" class="link" data-do="library-open" '
+            f'data-conversation="{escape(item.conversation_id)}" data-turn="{item.id}" aria-keyshortcuts="o">'
+            "Open the conversation<kbd>o</kbd></button>"
+        )
+    return f'<p class="faint">{" ".join(parts)}</p>' if parts else ""
 
 
 def _ending(item: Item) -> str:

@@ -204,6 +204,11 @@
     $("#library-tagging").showModal();
     form.elements.tags.select();
   }
+  // In the chat, at this answer: there it can be gone on with, renamed, pinned, archived or deleted.
+  loop.does("library-open", (element) => {
+    loop.sought = Number(element.dataset.turn);
+    loop.open(element.dataset.conversation);
+  });
   loop.does("library-tag", () => opened() && tagging(library.chosen, "Of this answer, between commas", opened().dataset.tags));
   loop.does("bulk-tag", () => tagging("all", `One tag for all ${$("#number").textContent} answers`, ""));
   const bulk = (data) => {

@@ -1,5 +1,5 @@
 // The keys of the review queue: j and k move, a approves, r rejects, e edits, t tags, g is a good answer, b a bad one,
-// 1 to 6 what was wrong with it, u takes back.
+// 1 to 6 what was wrong with it, o opens one's own conversation, u takes back.
 "use strict";
 (() => {
   const KEYS = {
@@ -11,6 +11,7 @@
     t: () => loop.act("library-tag"),
     g: () => loop.curation.rate("up"),
     b: () => loop.curation.rate("down"),
+    o: () => loop.$('#desk [data-do="library-open"]')?.click(),
     u: () => loop.act("undo"),
   };
   document.addEventListener("keydown", (event) => {

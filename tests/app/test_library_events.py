@@ -46,6 +46,15 @@ def test_the_queue_shows_everybodys_answers_but_the_private_ones(
     assert "secret" not in queue["html"] and "What &lt;b&gt;colour&lt;/b&gt; is it?" in queue["html"]
 
 
+def test_only_ones_own_conversation_is_offered_to_be_opened(
+    events: LibraryEvents, store: ConversationStore, log: SmallLog
+) -> None:
+    mine = answered(store, ROOT_USER, "Mine?", "Yes.")
+    shown = {turn: do(events, "item", turn=turn)["item"]["html"] for turn in (mine.id, log.wrong)}
+    assert f'data-conversation="{mine.conversation_id}" data-turn="{mine.id}"' in shown[mine.id]
+    assert "library-open" not in shown[log.wrong] and "asked by ann" in shown[log.wrong]
+
+
 def test_who_may_not_review_gets_nothing_from_any_event(
     events: LibraryEvents, store: ConversationStore, exports: LibraryExports, log: SmallLog
 ) -> None:

@@ -54,6 +54,21 @@ def said(page: Page, words: str) -> None:
     toasted(page, words)
 
 
+def test_ones_own_conversation_is_opened_at_the_answer_and_back_leads_to_the_library(
+    visitor: Visitor,
+) -> None:
+    question, _ = ask_until_answered(visitor)
+    mine, turn = visitor.conversation, visitor.page.locator("#thread .reply").last.get_attribute("data-turn")
+    ask(visitor, "Something else")
+    page = open_library(visitor, question)
+    page.wait_for_selector(f'#desk .case[data-answer="{turn}"] [data-do="library-open"]')
+    page.keyboard.press("o")
+    page.wait_for_selector(f'.room[data-view="chat"] #thread .reply[data-turn="{turn}"]')
+    assert visitor.conversation == mine
+    page.go_back()
+    page.wait_for_selector('.room[data-view="library"] #desk .case')
+
+
 def test_a_wrong_answer_becomes_a_corrected_example_in_an_export(
     visitor: Visitor, running: RunningPage, tmp_path: Path
 ) -> None:
