@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from app.chat_events import ChatEvents
 from app.model_picker import LONGEST_NAME, ModelPicker
 from app.model_trial import ModelTrial
 from app.picture_routes import Tickets
-from app.recent_models import MOST, RecentModels
+from app.recent_models import RecentModels
 from app.settings import ROOT
 from app.turns import Turns
 from app.worker_child import WorkerOptions
@@ -297,36 +296,6 @@ def test_a_name_on_the_hub_is_left_to_the_worker(recent: RecentModels) -> None:
         switch(ModelPicker(Unmoved(), recent), model=" liuhaotian/llava-v1.5-7b@main ")
 
 
-def test_the_newest_models_come_first_each_once_and_not_too_many(
-    recent: RecentModels, tmp_path: Path
-) -> None:
-    for number in range(MOST + 3):
-        recent.remember(WorkerOptions(f"org/m{number}", device="cuda", dtype="auto", quantize="none"))
-    recent.remember(WorkerOptions("org/m5"))
-    names = [each.model for each in recent.all().values()]
-    assert names[:2] == ["org/m5", f"org/m{MOST + 2}"] and len(names) == len(set(names)) == MOST
-    assert all(each.device is None for each in RecentModels(tmp_path / "recent_models.json").all().values())
-
-
-@pytest.mark.parametrize(
-    "told", ["", "{", "7", '{"model": "a/b"}', '[7, {}, {"model": 3}, {"model": "a/b", "token": "x"}]']
-)
-def test_a_broken_list_costs_the_list_only(recent: RecentModels, tmp_path: Path, told: str) -> None:
-    (tmp_path / "recent_models.json").write_text(told)
-    assert recent.all() == {}
-    recent.remember(WorkerOptions("a/b"))
-    assert json.loads((tmp_path / "recent_models.json").read_text()) == [{"model": "a/b"}]
-
-
-@pytest.mark.parametrize("model", ["runs/\udcff", "x" * 5000, "ümläut/☃"])
-def test_any_name_that_a_flag_can_bring_is_remembered_and_shown(recent: RecentModels, model: str) -> None:
-    recent.remember(WorkerOptions(model))
-    (offered,) = ModelPicker(Unmoved(), recent).told()["recent"]
-    assert offered["name"].encode() and len(offered["name"]) == len(model)
-    with pytest.raises(AssertionError, match="switched to"):
-        switch(ModelPicker(Unmoved(), recent), recent=offered["key"])
-
-
 def test_only_an_admin_sees_the_picker_and_is_obeyed(
     store: ConversationStore, turns: Turns, recent: RecentModels
 ) -> None:
@@ -340,16 +309,6 @@ def test_only_an_admin_sees_the_picker_and_is_obeyed(
     assert told["picker"] is None and told["model"] == READY.health.model
     refused = events.answered(events.switch, "user:bob", {"model": "model/demo"})
     assert "Only an admin" in refused["notice"]["words"]
-
-
-def test_a_model_that_was_given_a_name_goes_by_it_and_its_place_is_told_beside(recent: RecentModels) -> None:
-    recent.remember(
-        WorkerOptions(str(ROOT / "runs" / "a" / "result"), served_name="Colours", dtype="float32")
-    )
-    (offered,) = ModelPicker(Unmoved(), recent).told()["recent"]
-    assert (offered["name"], offered["facts"]) == ("Colours", "runs/a/result, float32")
-    (options,) = recent.all().values()
-    assert options.served_name == "Colours"
 
 
 def test_while_a_run_has_the_workers_place_the_picker_says_so(recent: RecentModels) -> None:
