@@ -65,6 +65,8 @@ window.loop = (() => {
 
   loop.busy = () => loop.pending !== null || loop.writing.has(loop.conversation);
   loop.changed = () => document.dispatchEvent(new CustomEvent("loop:changed"));
+  // Whether nothing that can be seen has the focus: what was hidden keeps it until the page is drawn again.
+  loop.unfocused = () => document.activeElement === document.body || document.activeElement.closest("dialog:not([open])") !== null;
   loop.does("close-card", (element) => element.closest("dialog").close());
   return loop;
 })();

@@ -107,15 +107,19 @@
     loop.offerTags(feed.tags);
     if (!isOfView(feed) || (feed.more && feed.shown < wanted)) return ask();
     if ($("#chats [data-renaming]")) return;
-    const before = $$("#chats .chat").length;
+    const before = $$("#chats .chat");
     const focused = held($("#chats")) && document.activeElement;
+    const at = before.findIndex((each) => each.contains(focused || null));
     const id = focused && focused.closest(".chat")?.dataset.conversation;
     $("#chats").innerHTML = feed.html;
     mark();
-    // The keyboard stays on its line, and after Show more goes to the first line that it brought.
+    // The keyboard stays on its line, or its place where that is gone; after Show more it goes to the first line that came.
     const line = id && $(`#chats .chat[data-conversation="${id}"]`);
     if (line) loop.refocus(line, focused.dataset.do);
-    else if (focused) $$("#chats .chat .open")[before]?.focus({ preventScroll: true });
+    else if (focused) {
+      const lines = $$("#chats .chat .open");
+      (at < 0 ? lines[before.length] : lines[Math.min(at, lines.length - 1)] || $(".new-chat"))?.focus({ preventScroll: true });
+    }
     growing = false;
   });
   document.addEventListener("loop:changed", () => loop.begun && mark());

@@ -94,7 +94,15 @@
     if (await send($("#correct"), "correct", { turn, remove: true })) drafts.delete(turn);
   });
 
+  // What opened a card was put in anew when the log had taken the thumb or the answer: the focus goes to its successor.
+  function back(turn, selector) {
+    if (!loop.unfocused()) return;
+    $(`#thread .reply[data-turn="${turn}"] ${selector}`)?.focus({ preventScroll: true });
+  }
+
   loop.start(() => {
+    $("#judge").addEventListener("close", () => back(judged.turn, `[data-do="rate"][data-value="${judged.rating || "up"}"]`));
+    $("#correct").addEventListener("close", () => back(corrected, '[data-do="correct"]'));
     $("#judge form").addEventListener("submit", (event) => {
       event.preventDefault();
       send($("#judge"), "rate", judgement());

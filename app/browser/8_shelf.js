@@ -38,6 +38,10 @@
     close();
     if (chat()) deeds[element.dataset.value](chat());
   });
+  // A card that was opened from the menu gives the focus back to an item of it, which is hidden by then.
+  function back() {
+    if (loop.unfocused() && chat()) loop.refocus(chat(), "chat-menu");
+  }
 
   // -- tags
   let known = [];
@@ -128,6 +132,7 @@
   document.addEventListener("loop:changed", () => loop.begun && tell());
 
   loop.start(() => {
+    for (const card of ["#tagging", "#ask-delete"]) $(card).addEventListener("close", back);
     $("#of-tag").addEventListener("change", loop.list);
     $("#chat-menu").addEventListener("keydown", (event) => {
       const at = items().indexOf(document.activeElement);
