@@ -32,11 +32,10 @@ def draw(
 
     -inf rules a token out and is a number here, unless it is all there is.
     """
-    best, best_ids = logits.max(dim=-1)  # the maximum is NaN as soon as one of a row is
+    best_ids = _best_ids(logits)
+    best = logits[range(len(best_ids)), best_ids]
     drawn: list[int | GenerationFailed] = []
-    for row, (is_number, best_id) in enumerate(
-        zip(torch.isfinite(best).tolist(), best_ids.tolist(), strict=True)
-    ):
+    for row, (is_number, best_id) in enumerate(zip(torch.isfinite(best).tolist(), best_ids, strict=True)):
         if not is_number:
             drawn.append(_no_numbers())
         elif settings[row].temperature == 0.0:
@@ -44,6 +43,14 @@ def draw(
         else:
             drawn.append(_draw_one(logits[row], settings[row], chances[row], best_id))
     return drawn
+
+
+def _best_ids(logits: Tensor) -> list[int]:
+    """Of each row the token with the highest score, or one whose score is NaN where there is any."""
+    if logits.device.type == "cpu":
+        # NumPy's takes 4 µs for a row of 32,000, PyTorch's 30, and with two threads the more.
+        return [int(row.argmax()) for row in logits.float().numpy()]
+    return logits.argmax(dim=-1).tolist()
 
 
 def _draw_one(logits: Tensor, settings: SamplingSettings, chance: random.Random, best_id: int) -> int:
