@@ -44,7 +44,7 @@ for folder, context_tokens in zip(sys.argv[1:], (2048, 32_768)):
 def write_checkpoints(tiny: Path, endless: Path) -> None:
     """Untrained ones, in a process of their own, so that the tests' process stays without torch."""
     command = [sys.executable, "-c", _WRITE_TINY, str(tiny), str(endless)]
-    subprocess.run(command, cwd=ROOT, env=environment(), check=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, env=environment(), check=True, timeout=600)
 
 
 def environment() -> dict[str, str]:

@@ -7,7 +7,7 @@ from tests.browser.visitor import Visitor
 
 def focused_on(visitor: Visitor, name: str) -> None:
     visitor.page.wait_for_function(
-        "name => document.activeElement.getAttribute('aria-label') === name", arg=name, timeout=20_000
+        "name => document.activeElement.getAttribute('aria-label') === name", arg=name
     )
 
 
@@ -55,6 +55,4 @@ def test_the_focus_comes_back_from_the_cards_of_a_chat_and_stays_in_the_list(vis
     page.keyboard.press("Enter")
     page.locator("#ask-delete[open]").get_by_role("button", name="Delete").press("Enter")
     newest.wait_for(state="detached")
-    page.wait_for_function(
-        "document.activeElement.closest('#chats .chat')?.innerText.includes('One?')", timeout=20_000
-    )
+    page.wait_for_function("document.activeElement.closest('#chats .chat')?.innerText.includes('One?')")

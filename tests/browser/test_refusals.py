@@ -20,7 +20,7 @@ def test_each_of_several_files_that_are_refused_is_named(visitor: Visitor, tmp_p
     visitor.page.wait_for_selector('.chip[data-sending="no"]')
     assert visitor.page.locator(".chip").count() == 1
     visitor.add(good)
-    visitor.page.wait_for_function("document.querySelector('#notice').hidden", timeout=20_000)
+    visitor.page.wait_for_function("document.querySelector('#notice').hidden")
 
 
 def test_a_refusal_in_the_library_goes_with_the_part_that_it_was_about(visitor: Visitor) -> None:
@@ -47,5 +47,4 @@ def test_what_is_imported_is_counted_at_once(visitor: Visitor, tmp_path: Path) -
     page.wait_for_function(
         "before => document.querySelector('#number').textContent === String(before + 1)",
         arg=before,
-        timeout=60_000,
     )

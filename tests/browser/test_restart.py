@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.running_page import RunningPage
-from tests.browser.visitor import SECONDS, Visitor
+from tests.browser.visitor import Visitor
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def test_a_tab_goes_on_by_itself_when_the_program_is_back(
     visitor.wait_for_end()
     visitor.write("Not sent yet")
     restarted.crash()
-    visitor.page.wait_for_selector('#state[data-tone="failed"]', timeout=90 * SECONDS)
+    visitor.page.wait_for_selector('#state[data-tone="failed"]')
     restarted.start()
-    visitor.page.wait_for_selector('#state:not([data-tone="failed"])', timeout=90 * SECONDS)
+    visitor.page.wait_for_selector('#state:not([data-tone="failed"])')
     visitor.wait_until_ready()
     assert visitor.page.input_value("#draft") == "Not sent yet"
     visitor.longest(8)
