@@ -92,7 +92,10 @@
     try {
       const answer = await fetch(`library/imports${again}`, { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } });
       const told = await answer.json().catch(() => ({}));
-      if (answer.ok) return library.say("jobs");
+      if (answer.ok) {
+        last = "running"; // a small file is in before the first look
+        return library.say("jobs");
+      }
       progress($("#import-job"), { ...sending, phase: "failed", words: told.error || `It was refused (status ${answer.status}).` }, "import");
     } catch {
       progress($("#import-job"), { ...sending, phase: "failed", words: "It could not be sent: the program did not take it." }, "import");
