@@ -149,6 +149,7 @@
 
   loop.start(() => {
     const room = $(".room");
+    const inChat = () => room.dataset.view === "chat"; // elsewhere nobody would see what was added
     $("#composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
     $("#draft").addEventListener("input", () => { grow(); refresh(); });
     $("#file").addEventListener("change", async (event) => {
@@ -158,22 +159,22 @@
     });
     document.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files || [])].filter((file) => file.type.startsWith("image/"));
-      if (!files.length || document.querySelector("dialog[open]")) return;
+      if (!inChat() || !files.length || document.querySelector("dialog[open]")) return;
       if (event.clipboardData.getData("text/plain")) return; // office programs add a picture of the text
       event.preventDefault();
       loop.addPictures(files);
     });
     let depth = 0;
     const carries = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
-    room.addEventListener("dragenter", (event) => { if (carries(event)) { depth += 1; room.dataset.dropping = "yes"; } });
+    room.addEventListener("dragenter", (event) => { if (inChat() && carries(event)) { depth += 1; room.dataset.dropping = "yes"; } });
     room.addEventListener("dragleave", () => { depth -= 1; if (depth <= 0) { depth = 0; delete room.dataset.dropping; } });
     room.addEventListener("dragover", (event) => { if (carries(event)) event.preventDefault(); });
     room.addEventListener("drop", (event) => {
       depth = 0;
       delete room.dataset.dropping;
       if (!carries(event)) return;
-      event.preventDefault();
-      loop.addPictures(event.dataTransfer.files);
+      event.preventDefault(); // or the browser would leave the page for the file
+      if (inChat()) loop.addPictures(event.dataTransfer.files);
     });
     try { $("#draft").value = sessionStorage.getItem(KEPT) || ""; } catch { /* private window */ }
     grow();
