@@ -66,7 +66,7 @@ def test_a_chat_is_kept_out_of_training_from_its_first_question(
     visitor: Visitor, running: RunningPage
 ) -> None:
     page = visitor.page
-    switch = page.get_by_role("switch", name="Not used for training")
+    switch = page.get_by_role("switch", name="Keep out of training")
     assert "may be used for training" in page.locator("#stored").inner_text()
     switch.focus()
     page.keyboard.press("Space")
