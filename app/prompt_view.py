@@ -82,7 +82,7 @@ def facts_html(prompt: ModelPrompt, num_pictures: int, num_left_out: int = 0) ->
         each = (
             f", {prompt.tokens_per_picture} tokens each"
             if num_pictures > 1
-            else f" of {prompt.tokens_per_picture}"
+            else f" of {prompt.tokens_per_picture} tokens"
         )
         parts.append(f"{num_pictures} pictures{each}" if num_pictures > 1 else f"1 picture{each}")
     parts.append(f"{sum(prompt.mask):,} trained")

@@ -75,7 +75,7 @@ def test_how_long_it_is_and_what_is_in_it_stands_above(
 ) -> None:
     _, answer_id = answered(turns, "Hm?", picture)
     shown = view.html("user:ann", answer_id)
-    assert "21 tokens of at most 1,024 · 1 picture of 2 · 13 trained · template llava_v0" in shown
+    assert "21 tokens of at most 1,024 · 1 picture of 2 tokens · 13 trained · template llava_v0" in shown
     assert f'src="pictures/{picture.sha256}/thumb"' in shown and shown.count("seen-picture") == 1
     assert "&lt;image&gt;" not in shown
 
