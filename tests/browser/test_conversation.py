@@ -213,12 +213,13 @@ def test_conversations_are_searched_renamed_and_deleted(visitor: Visitor, runnin
     visitor.page.press(".renaming", "Enter")
     visitor.page.fill("#search", "")
     visitor.page.get_by_role("button", name="Stripes", exact=True).wait_for()
-    assert running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
+    stripes = "SELECT title FROM conversations WHERE title = 'Stripes'"
+    wait_for(lambda: bool(running.rows(stripes)))  # the list shows the new title before the program has it
     chat = visitor.page.locator("#chats .chat", has_text="Stripes")
     choose(visitor, chat, "Delete")
     visitor.page.get_by_role("button", name="Delete", exact=True).last.click()
     visitor.page.wait_for_function("() => document.querySelectorAll('#chats .chat').length === 1")
-    assert not running.rows("SELECT title FROM conversations WHERE title = 'Stripes'")
+    wait_for(lambda: not running.rows(stripes))
 
 
 _WATCH_COPY = """
