@@ -64,14 +64,28 @@ def _started(programs: Path) -> Iterator[str]:
         options = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
         options += f" -c listen_addresses= -c unix_socket_directories={folder}"
         _run(
-            [programs / "pg_ctl", "-D", data, "-w", "-t", "300", "-l", folder / "log", "-o", options, "start"],
+            [
+                programs / "pg_ctl",
+                "-D",
+                data,
+                "-w",
+                "-t",
+                "300",
+                "-l",
+                folder / "log",
+                "-o",
+                options,
+                "start",
+            ],
             user,
             folder,
         )
         try:
             yield f"postgresql+psycopg://test@/postgres?host={folder}"
         finally:
-            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "-t", "300", "stop"], user, folder)
+            _run(
+                [programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "-t", "300", "stop"], user, folder
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -24,7 +24,8 @@ def test_a_steady_rate_counts_only_while_all_streams_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "late", [Timed(0.0, (6.0, 7.0), 7.0, "", 2), Timed(0.0, (5.0, 7.0), 7.0, "", 2), Timed(0.0, (), 7.0, "", 2)]
+    "late",
+    [Timed(0.0, (6.0, 7.0), 7.0, "", 2), Timed(0.0, (5.0, 7.0), 7.0, "", 2), Timed(0.0, (), 7.0, "", 2)],
 )
 def test_streams_that_never_ran_together_have_no_rate(late: Timed) -> None:
     early = Timed(0.0, (1.0, 2.0, 3.0, 4.0, 5.0), 5.0, "", 5)
