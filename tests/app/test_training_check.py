@@ -140,7 +140,7 @@ def test_it_ends_when_it_is_stopped_or_begun_anew_or_left(
     third = running()
     left._checks["ann"]._left_seconds = 0.1  # from now on: its process may have taken longer to begin
     until(lambda: is_gone(third))  # nobody asked how it goes
-    assert left.state("ann").phase == "stopped"
+    assert ended(left).phase == "stopped"
 
 
 def test_it_ends_with_the_page(

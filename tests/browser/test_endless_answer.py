@@ -163,6 +163,7 @@ def test_a_page_that_is_killed_keeps_what_had_come(
         wait_for(lambda: bool(page.answers(conversation)[0]["text"]))
         page.crash()
         assert page.answers(conversation)[0]["finish_reason"] == "running"
+        visitor.page.goto("about:blank")  # a tab that stays loads itself anew, just while the test does
         page.start()
         visitor.go(f"?c={conversation}")
         visitor.page.wait_for_selector('#thread .reply[data-state="interrupted"]')
