@@ -67,23 +67,22 @@ def attend(index: int, queries: Tensor, looks: Sequence[Look], scaling: float) -
     # One row alone: the heads that share keys are rows of one query, so nothing is copied.
     alone = queries.view(num_rows, num_kv_heads, -1, head_dim).split(1)
     results: list[Tensor] = []
-    for look in looks:
-        keys, values = look.memory.layers[index].narrow(3, 0, look.num_seen).unbind(0)
-        if look.stop - look.start == 1:
-            query = alone[look.start]
-            result = scaled_dot_product_attention(query, keys, values, scale=scaling)
+    for each in looks:
+        keys, values = each.memory.layers[index].narrow(3, 0, each.num_seen).unbind(0)
+        if each.stop - each.start == 1:
+            result = scaled_dot_product_attention(alone[each.start], keys, values, scale=scaling)
             results.append(result.reshape(1, -1))
             continue
         result = scaled_dot_product_attention(
-            queries[look.start : look.stop].transpose(0, 1)[None],
+            queries[each.start : each.stop].transpose(0, 1)[None],
             keys,
             values,
-            attn_mask=look.mask,
-            is_causal=look.mask is None,
+            attn_mask=each.mask,
+            is_causal=each.mask is None,
             scale=scaling,
             enable_gqa=num_heads != num_kv_heads,
         )
-        results.append(result[0].transpose(0, 1).reshape(look.stop - look.start, -1))
+        results.append(result[0].transpose(0, 1).reshape(each.stop - each.start, -1))
     num_looking = looks[-1].stop
     if num_looking < num_rows:
         results.append(queries.new_zeros(num_rows - num_looking, num_heads * head_dim))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from model import checkpoint
 from model.checkpoint import LoadedModel
 from model.engine import engine_thread
 from model.engine.errors import EngineBroken, GenerationFailed, OutOfMemory
@@ -17,19 +15,6 @@ from model.engine.network import Network
 from model.engine.request import Event, SamplingSettings
 from model.engine.slot_engine import SlotEngine
 from tests.model.engine.asking import DRAWN, GREEDY, all_events, answer, ask, picture
-from tests.model.tiny import write_tiny_checkpoint
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return checkpoint.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny")), device="cpu")
-
-
-@pytest.fixture
-def engine(loaded: LoadedModel) -> Iterator[SlotEngine]:
-    made = SlotEngine(loaded)
-    yield made
-    asyncio.run(made.close())
 
 
 def broken(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:

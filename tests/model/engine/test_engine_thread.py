@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import pytest
 
-from model import checkpoint
 from model.checkpoint import LoadedModel
 from model.engine import engine_thread
 from model.engine.errors import CacheTooSmall, EngineClosed, GenerationFailed, OutOfMemory, QueueFull
@@ -22,15 +21,9 @@ from model.engine.slot_engine import SlotEngine
 from model.engine.slot_memory import SlotMemory
 from model.engine.step import Stepper
 from tests.model.engine.asking import DRAWN, GREEDY, LONG, all_events, answer, answers, ask, picture, text_of
-from tests.model.tiny import write_tiny_checkpoint
 
 TOKEN_BYTES = 2 * 2 * 2 * 8 * 4  # layers, keys and values, heads, numbers a head, bytes a number
 SIZES = ChunkSizes(alone=64, beside=8)
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return checkpoint.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny")), device="cpu")
 
 
 @pytest.fixture

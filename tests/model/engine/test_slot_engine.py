@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from model import checkpoint
 from model.checkpoint import LoadedModel
 from model.engine.errors import (
     EngineClosed,
@@ -32,19 +30,6 @@ from tests.model.engine.asking import (
     spelled,
     text_of,
 )
-from tests.model.tiny import write_tiny_checkpoint
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return checkpoint.load(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny")), device="cpu")
-
-
-@pytest.fixture
-def engine(loaded: LoadedModel) -> Iterator[SlotEngine]:
-    made = SlotEngine(loaded)
-    yield made
-    asyncio.run(made.close())
 
 
 @pytest.mark.parametrize("num_pictures", [0, 1, 2])
